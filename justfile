@@ -1,0 +1,56 @@
+# The way in, for people and for CI: each recipe is one thing a person wants, longer ones are a script of that name.
+# `./just RECIPE` works without just being installed.
+
+set positional-arguments
+set shell := ["sh", "-eu", "-c"]
+
+# List the recipes.
+default:
+    @{{ just_executable() }} --justfile {{ justfile() }} --list --unsorted
+
+# Real model, real logs, in minutes: run the demo experiment and compare its arms. `--model FILE.gguf`: your model.
+demo *ARGS:
+    @ASSAY_FROM={{ invocation_directory() }} scripts/demo "$@"
+
+# Kill the harness in the middle of the demo and let it finish, without asking the model twice.
+demo-resume:
+    @scripts/demo-resume
+
+# What Grafana would get: the demo's runs, decoded by Grafana's own host library and printed as tables.
+host-demo *ARGS:
+    @scripts/host-demo "$@"
+
+# Everything that proves the product; ends with what was skipped and why.
+test:
+    @scripts/test
+
+# Format, lints and documentation, warnings denied.
+check:
+    cargo fmt --check
+    cargo clippy --quiet --all-targets --locked -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --locked
+
+# Licences, duplicates and origins of the dependencies; advisories where their database can be reached.
+deny:
+    @scripts/deny
+
+# Check every released prompt against prompts.lock, and the golden datasets against their digests and rules.
+golden-verify:
+    @scripts/golden-verify
+
+# Rewrite the snapshots from what the code prints now, and show the difference: read it before you commit it.
+snapshots:
+    INSTA_UPDATE=always cargo test --quiet --locked
+    git diff --stat -- '*.snap'
+
+# The numbers we defend.
+bench *ARGS:
+    cargo bench --locked -- "$@"
+
+# A second working tree ../NAME on a branch of that name, sharing the built dependencies.
+worktree NAME:
+    @scripts/worktree "$1"
+
+# Forget what was fetched into .tools/.
+clean-tools:
+    rm -rf .tools
