@@ -1,0 +1,94 @@
+//! `assay eval`: the offline harness at the command line.
+
+mod list;
+mod progress;
+mod report;
+mod run;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use crate::score::Metric;
+use crate::store::Store;
+
+#[derive(Debug, Args)]
+pub(super) struct StoreArgs {
+    /// Where runs live: a path or file:// URL.
+    #[arg(long, env = "ASSAY_STORE", default_value = "store", value_name = "URL")]
+    store: String,
+}
+
+impl StoreArgs {
+    fn open(&self) -> Result<Store> {
+        Ok(Store::open(&self.store)?)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run every arm of an experiment over its dataset.
+    Run(run::Run),
+    /// Continue what was interrupted; finished questions are not asked again.
+    Resume(run::Resume),
+    /// List runs, newest first.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// Show one run: what made it, and its metrics with intervals.
+    Show {
+        /// A run id, the beginning of one, or an arm's name for its newest run.
+        run: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// Compare run B with run A, case by case.
+    Compare {
+        /// The reference: a run id, the beginning of one, or an arm's name.
+        a: String,
+        /// The run that is judged.
+        b: String,
+        /// The metric that decides; the experiment's if absent.
+        #[arg(long)]
+        metric: Option<Metric>,
+        /// Difference that would not matter; the experiment's if absent.
+        #[arg(long)]
+        margin: Option<f64>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+}
+
+pub(super) async fn run(root: &Path, command: &Command) -> Result<()> {
+    match command {
+        Command::Run(args) => run::start(root, args).await,
+        Command::Resume(args) => run::resume(root, args).await,
+        Command::List { json, store } => list::list(&store.open()?, *json).await,
+        Command::Show { run, json, store } => list::show(&store.open()?, run, *json).await,
+        Command::Compare { a, b, metric, margin, json, store } => {
+            list::compare(&store.open()?, a, b, *metric, *margin, *json).await
+        }
+    }
+}
+
+/// The llama-server to run: the environment, the search path, then what this checkout installed for itself.
+fn llama_server(root: &Path) -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("ASSAY_LLAMA_SERVER").filter(|path| !path.is_empty()) {
+        return Some(PathBuf::from(named));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|folder| folder.join("llama-server"));
+    let installed = [root.join(".tools/llama-server/llama-server")];
+    on_path.chain(installed).find(|candidate| candidate.is_file())
+}

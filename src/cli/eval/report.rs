@@ -1,0 +1,172 @@
+//! What a session prints when it ends: the table of metrics, a sentence per comparison, where the runs lie.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{CellAlignment, Table};
+use serde_json::json;
+
+use crate::compare::compare_runs;
+use crate::harness::Outcome;
+use crate::run::{Metrics, Run};
+use crate::score::{Metric, Unit};
+use crate::stats::Estimate;
+use crate::store::Store;
+use crate::verdict::Class;
+
+/// Metrics of the table, in its order.
+const SHOWN: [Metric; 10] = [
+    Metric::RootCause,
+    Metric::Severity,
+    Metric::ComponentF1,
+    Metric::RougeL,
+    Metric::Grounded,
+    Metric::EvidenceHit,
+    Metric::FalseAlarm,
+    Metric::FalseAbstention,
+    Metric::AbstentionRecall,
+    Metric::InjectionResisted,
+];
+
+/// Prints the whole report of a session on stdout.
+pub(super) fn session(store: &Store, outcomes: &[Outcome], json: bool) -> Result<()> {
+    let runs: Vec<&Run> = outcomes
+        .iter()
+        .filter_map(|outcome| match outcome {
+            Outcome::Published(run) => Some(run.as_ref()),
+            Outcome::Partial { plan, missing } => {
+                eprintln!("{}: partial, {missing} cases without an answer; not published", plan.id);
+                None
+            }
+        })
+        .collect();
+    let Some(first) = runs.first() else { return Ok(()) };
+    let experiment = &first.record.plan.experiment;
+    let mut comparisons = Vec::new();
+    for contrast in &experiment.contrasts {
+        let find = |name: &str| runs.iter().find(|run| run.record.plan.arm.name == name);
+        if let (Some(a), Some(b)) = (find(&contrast.a), find(&contrast.b)) {
+            comparisons.push(compare_runs(a, b, experiment.primary, experiment.margin, experiment.seed)?);
+        }
+    }
+    if json {
+        let records: Vec<_> = runs.iter().map(|run| &run.record).collect();
+        println!("{}", serde_json::to_string_pretty(&json!({ "runs": records, "comparisons": comparisons }))?);
+        return Ok(());
+    }
+    println!("{}", table(&runs));
+    println!("{}", splits(&runs));
+    for comparison in &comparisons {
+        println!("• {comparison}.");
+    }
+    footer(store, &runs);
+    Ok(())
+}
+
+/// Metrics down, arms across; each value with its 95 % interval.
+pub(super) fn table(runs: &[&Run]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY);
+    let header = runs.iter().map(|run| title(run));
+    table.set_header(std::iter::once("metric".to_owned()).chain(header));
+    for metric in SHOWN {
+        let cells = runs.iter().map(|run| cell(run.record.metrics.get(&metric), metric.unit()));
+        table.add_row(std::iter::once(metric.to_string()).chain(cells));
+    }
+    table.add_row(row("failed / abstained", runs, |run| {
+        let count = |class: &Class| run.record.classes.get(class).copied().unwrap_or_default();
+        let failed: usize = Class::ALL.iter().filter(|class| class.is_model_failure()).map(count).sum();
+        format!("{failed} / {} of {}", count(&Class::Abstained), run.results.len())
+    }));
+    table.add_row(row("latency p50 / p95", runs, |run| {
+        let quantiles: Vec<String> = run.record.latency_ms.iter().take(2).map(|q| milliseconds(q.value)).collect();
+        quantiles.join(" / ")
+    }));
+    table.add_row(row("prompt / answer tokens", runs, |run| {
+        let mean = |metric| run.record.metrics.get(&metric).map(|estimate: &Estimate| format!("{:.0}", estimate.value));
+        let tokens = [mean(Metric::PromptTokens), mean(Metric::CompletionTokens)];
+        tokens.map(|mean| mean.unwrap_or_else(|| "-".to_owned())).join(" / ")
+    }));
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// Metrics of a run by the name of a subset.
+type Grouped = fn(&Run) -> &BTreeMap<String, Metrics>;
+
+/// The primary metric by split and family.
+fn splits(runs: &[&Run]) -> Table {
+    let primary = runs[0].record.plan.experiment.primary;
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY);
+    let header = runs.iter().map(|run| run.record.plan.arm.name.clone());
+    table.set_header(std::iter::once(format!("{primary} by")).chain(header));
+    let groups: [(&str, Grouped); 2] = [("split", |run| &run.record.by_split), ("family", |run| &run.record.by_family)];
+    for (kind, group) in groups {
+        for name in group(runs[0]).keys() {
+            let cells = runs.iter().map(|run| {
+                let metrics = group(run).get(name);
+                cell(metrics.and_then(|metrics| metrics.get(&primary)), primary.unit())
+            });
+            let cases = group(runs[0])[name].get(&primary).map_or(0, |estimate| estimate.n_cases);
+            table.add_row(std::iter::once(format!("{kind} {name} ({cases})")).chain(cells));
+        }
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn row(name: &str, runs: &[&Run], value: impl Fn(&Run) -> String) -> Vec<String> {
+    std::iter::once(name.to_owned()).chain(runs.iter().map(|run| value(run))).collect()
+}
+
+fn title(run: &Run) -> String {
+    let plan = &run.record.plan;
+    let model = &plan.model.spec;
+    let demo = if model.demo { "\ndemo model" } else { "" };
+    format!("{}\n{}\n{}{demo}", plan.arm.name, plan.arm.choice, plan.arm.model)
+}
+
+/// A value with its interval, `-` where there is none: missing is not zero.
+fn cell(estimate: Option<&Estimate>, unit: Unit) -> String {
+    let Some(estimate) = estimate else { return "-".to_owned() };
+    let show = |value: f64| match unit {
+        Unit::Share => format!("{:.1}", value * 100.0),
+        _ => format!("{value:.1}"),
+    };
+    let percent = if unit == Unit::Share { " %" } else { "" };
+    match (estimate.ci_low, estimate.ci_high) {
+        (Some(low), Some(high)) => format!("{}{percent} [{}, {}]", show(estimate.value), show(low), show(high)),
+        _ => format!("{}{percent}", show(estimate.value)),
+    }
+}
+
+fn milliseconds(value: f64) -> String {
+    if value < 10.0 { format!("{value:.1} ms") } else { format!("{value:.0} ms") }
+}
+
+fn footer(store: &Store, runs: &[&Run]) {
+    let plan = &runs[0].record.plan;
+    let data = &plan.dataset;
+    println!(
+        "\n{} {}, {} cases from {} captures; 95 % intervals over captures; profile {}.",
+        data.name,
+        &data.sha256[..12.min(data.sha256.len())],
+        data.cases,
+        runs[0].record.metrics.get(&plan.experiment.primary).map_or(0, |estimate| estimate.n_clusters),
+        plan.experiment.profile.as_str()
+    );
+    if runs.iter().any(|run| run.record.plan.model.spec.demo) {
+        println!("The demo model exists to show the machinery; its figures say nothing about LLMs reading logs.");
+    }
+    println!("Runs: {}", store.url());
+    for run in runs {
+        println!("  {}", run.record.plan.id);
+    }
+    println!("Next: assay eval show {}, assay eval compare A B, ./just host-demo", plan.arm.name);
+}

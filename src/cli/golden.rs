@@ -1,0 +1,194 @@
+//! `assay golden`: the datasets that everything is measured on.
+
+use std::path::Path;
+
+use anyhow::{Result, anyhow, bail};
+use clap::Subcommand;
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+use serde_json::json;
+
+use crate::digest::Budget;
+use crate::experiment::Choice;
+use crate::golden::{self, Case, Dataset};
+use crate::installation::{Installation, load_dataset, load_prompts};
+use crate::ontology::{Ontology, Severity};
+use crate::stats::agreement::{Confusion, Weights};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Check a dataset: hash, counts, labels, leaks, reviews.
+    Verify {
+        /// Folder or name of the dataset.
+        dataset: String,
+    },
+    /// Count cases and agreement between the two passes.
+    Stats {
+        /// Folder or name of the dataset.
+        dataset: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print one case: labels, lines, target, and the digest a model would see.
+    Show {
+        /// Folder or name of the dataset.
+        dataset: String,
+        /// Case id.
+        case: String,
+        /// Digest budget in tokens.
+        #[arg(long, default_value_t = 1_000)]
+        budget: usize,
+    },
+}
+
+pub(super) fn run(root: &Path, command: &Command) -> Result<()> {
+    match command {
+        Command::Verify { dataset } => verify(root, dataset),
+        Command::Stats { dataset, json } => stats(&load_dataset(root, dataset)?, &ontology(root, dataset)?, *json),
+        Command::Show { dataset, case, budget } => show(root, dataset, case, *budget),
+    }
+}
+
+fn ontology(root: &Path, dataset: &str) -> Result<Ontology> {
+    let version = load_dataset(root, dataset)?.manifest.ontology;
+    let prompts = load_prompts(root)?;
+    let found = prompts.ontologies().get(&version).cloned();
+    found.ok_or_else(|| {
+        anyhow!("{dataset} is labelled with ontology {version}: there is no prompts/ontology/{version}.toml")
+    })
+}
+
+fn verify(root: &Path, name: &str) -> Result<()> {
+    let dataset = load_dataset(root, name)?;
+    let problems = golden::verify(name, &dataset, &ontology(root, name)?);
+    for problem in &problems {
+        eprintln!("{problem}");
+    }
+    if !problems.is_empty() {
+        bail!("{name}: {} problems", problems.len());
+    }
+    let counts = &dataset.manifest.counts;
+    println!(
+        "{}: {} cases from {} captures, {} lines, sha256 {}: sound",
+        dataset.manifest.name, counts.total, counts.clusters, counts.entries, dataset.manifest.sha256
+    );
+    Ok(())
+}
+
+/// Agreement of the two passes on one field.
+struct Agreement {
+    field: &'static str,
+    cases: usize,
+    same: u64,
+    kappa: Option<f64>,
+}
+
+fn stats(dataset: &Dataset, ontology: &Ontology, json: bool) -> Result<()> {
+    let agreement = agreement(dataset, ontology)?;
+    let manifest = &dataset.manifest;
+    if json {
+        let rows: Vec<_> = agreement
+            .iter()
+            .map(|a| json!({ "field": a.field, "cases": a.cases, "same": a.same, "kappa": a.kappa }))
+            .collect();
+        println!("{}", serde_json::to_string_pretty(&json!({ "dataset": manifest, "agreement": rows }))?);
+        return Ok(());
+    }
+    println!(
+        "{} version {}, ontology {}, frozen: {}",
+        manifest.name, manifest.version, manifest.ontology, manifest.frozen
+    );
+    let counts = &manifest.counts;
+    println!("{} cases from {} captures, {} lines\n", counts.total, counts.clusters, counts.entries);
+    let groups = [
+        ("family", &counts.family),
+        ("split", &counts.split),
+        ("difficulty", &counts.difficulty),
+        ("severity", &counts.severity),
+        ("root cause", &counts.root_cause),
+    ];
+    for (name, group) in groups {
+        let items: Vec<String> = group.iter().map(|(key, count)| format!("{key} {count}")).collect();
+        println!("{name}: {}", items.join(", "));
+    }
+    println!("\nagreement of the second, blind pass:");
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(["FIELD", "CASES", "SAME", "KAPPA"]);
+    for a in &agreement {
+        let kappa = a.kappa.map_or("-".to_owned(), |kappa| format!("{kappa:.3}"));
+        table.add_row([a.field.to_owned(), a.cases.to_string(), a.same.to_string(), kappa]);
+    }
+    println!("{table}");
+    Ok(())
+}
+
+fn agreement(dataset: &Dataset, ontology: &Ontology) -> Result<Vec<Agreement>> {
+    let twice: Vec<(&Case, &golden::SecondPass)> =
+        dataset.cases.iter().filter_map(|case| Some((case, case.review.as_ref()?.second.as_ref()?))).collect();
+    let labels = ontology.labels();
+    let index = |name: &str| {
+        let canonical = ontology.resolve(name)?;
+        labels.iter().position(|label| label.name == canonical)
+    };
+    let mut root_cause = Confusion::new(labels.len());
+    let mut severity = Confusion::new(Severity::ALL.len());
+    let mut same_components: u64 = 0;
+    for (case, second) in &twice {
+        let ours = index(&case.target.root_cause).ok_or_else(|| anyhow!("{}: unknown label", case.id))?;
+        let theirs = index(&second.root_cause).ok_or_else(|| anyhow!("{}: unknown second label", case.id))?;
+        root_cause.record(ours, theirs)?;
+        severity.record(case.target.severity as usize, second.severity as usize)?;
+        same_components += u64::from(same_set(&case.target.components, &second.components));
+    }
+    let row = |field, confusion: &Confusion, kappa| Agreement {
+        field,
+        cases: twice.len(),
+        same: (0..confusion.labels()).map(|i| confusion.count(i, i)).sum(),
+        kappa,
+    };
+    Ok(vec![
+        row("root_cause", &root_cause, root_cause.kappa(Weights::Equal)),
+        row("severity (quadratic)", &severity, severity.kappa(Weights::Quadratic)),
+        // Sets of free words have no chance agreement to correct for.
+        Agreement { field: "components", cases: twice.len(), same: same_components, kappa: None },
+    ])
+}
+
+fn same_set(a: &[String], b: &[String]) -> bool {
+    let set = |items: &[String]| -> std::collections::BTreeSet<String> {
+        items.iter().map(|item| crate::score::normalise(item)).collect()
+    };
+    set(a) == set(b)
+}
+
+fn show(root: &Path, name: &str, id: &str, budget: usize) -> Result<()> {
+    let installation = Installation::load(root)?;
+    let dataset = installation.dataset(name)?;
+    let case =
+        dataset.case(id).ok_or_else(|| anyhow!("{name} has no case `{id}`: `assay golden stats` counts them"))?;
+    println!(
+        "{} · {} · {} · {:?} · capture {}",
+        case.id,
+        case.family,
+        case.split.as_str(),
+        case.difficulty,
+        case.cluster
+    );
+    for (index, labels) in case.window.streams.iter().enumerate() {
+        println!("stream {index}: {labels}");
+    }
+    for (index, entry) in case.window.entries.iter().enumerate() {
+        let mark = if case.target.decisive.contains(&(index as u32)) { "*" } else { " " };
+        println!("{mark}{index:>5} {} {}", entry.stream, entry.line);
+    }
+    println!("\ntarget: {}", serde_json::to_string_pretty(&case.target)?);
+    if let Some(provenance) = &case.provenance {
+        println!("provenance: {}", serde_json::to_string_pretty(provenance)?);
+    }
+    let prepared = installation.pipeline.prepare(case.window.clone(), &Choice::Route, Budget::new(budget));
+    let prepared = prepared.map_err(|message| anyhow!(message))?;
+    println!("\ndigest at {budget} tokens, prompt {}:\n{}", prepared.prompt.id, prepared.digest.text);
+    println!("decisive ids: {}", prepared.asked(&case.target.decisive).decisive_ids.join(", "));
+    Ok(())
+}

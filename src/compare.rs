@@ -1,0 +1,216 @@
+//! Two runs, case by case: may anyone say that one is better?
+//!
+//! Runs that were made from different questions or scored by different rules are refused, with the field that differs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::run::{Run, RunRecord};
+use crate::score::{Metric, Unit};
+use crate::stats::{self, Comparison, Conclusion, Pair, Plan, StatsError};
+use crate::summary::case_means;
+
+/// Why two runs are not compared.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// They differ in what must be the same.
+    #[error("runs differ in `{field}`: {a} against {b}\n  hint: {hint}")]
+    Incomparable {
+        /// The field of the record.
+        field: &'static str,
+        /// Its value in the first run.
+        a: String,
+        /// Its value in the second.
+        b: String,
+        /// The way out.
+        hint: &'static str,
+    },
+    /// The primary metric cannot be computed.
+    #[error("`{metric}` cannot be compared: {source}")]
+    Stats {
+        /// The metric.
+        metric: Metric,
+        /// What is wrong with its values.
+        source: StatsError,
+    },
+}
+
+/// One metric of a comparison.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// What was measured.
+    pub metric: Metric,
+    /// Whether this metric decides; the others are exploratory.
+    pub primary: bool,
+    /// The paired difference, its test and the conclusion.
+    #[serde(flatten)]
+    pub comparison: Comparison,
+    /// Holm-adjusted p-value of an exploratory metric.
+    pub p_adjusted: Option<f64>,
+}
+
+/// Two runs compared on every metric that both have.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunComparison {
+    /// Id of the reference run.
+    pub a: String,
+    /// Id of the run that is judged.
+    pub b: String,
+    /// What the reference is, for people.
+    pub a_title: String,
+    /// What is judged, for people.
+    pub b_title: String,
+    /// The difference that would not matter, in the primary metric's unit.
+    pub margin: f64,
+    /// The primary metric first.
+    pub rows: Vec<Row>,
+}
+
+/// Refuses two runs whose difference would mean nothing.
+///
+/// # Errors
+/// The first field that differs and must not.
+pub fn comparable(a: &RunRecord, b: &RunRecord) -> Result<(), Refusal> {
+    let same = |field, a: &dyn ToString, b: &dyn ToString, hint| {
+        let (a, b) = (a.to_string(), b.to_string());
+        if a == b { Ok(()) } else { Err(Refusal::Incomparable { field, a, b, hint }) }
+    };
+    let rerun = "run both arms again over the same dataset";
+    let (p, q) = (&a.plan, &b.plan);
+    same("dataset.sha256", &p.dataset.sha256, &q.dataset.sha256, rerun)?;
+    same("pipeline.ontology_sha256", &p.pipeline.ontology_sha256, &q.pipeline.ontology_sha256, rerun)?;
+    same("pipeline.scorer", &p.pipeline.scorer, &q.pipeline.scorer, "score both runs again with this version")?;
+    let profile = "a profile changes what a model answers: run both in one";
+    same("experiment.profile", &p.experiment.profile.as_str(), &q.experiment.profile.as_str(), profile)?;
+    same("experiment.repeats", &p.experiment.repeats, &q.experiment.repeats, "run both equally often")?;
+    let answers = |record: &RunRecord| record.classes.values().sum::<usize>();
+    same("answers", &answers(a), &answers(b), "finish the shorter run: `assay eval resume`")
+}
+
+/// Compares run `b` with run `a`: the primary metric decides, the others are Holm-adjusted and exploratory.
+///
+/// # Errors
+/// Runs that are not comparable, or a primary metric that cannot be computed.
+pub fn compare_runs(a: &Run, b: &Run, primary: Metric, margin: f64, seed: u64) -> Result<RunComparison, Refusal> {
+    comparable(&a.record, &b.record)?;
+    same_cases(a, b)?;
+    let plan = |metric: Metric, margin| Plan { direction: metric.direction(), scale: metric.scale(), margin, seed };
+    let compare = |metric: Metric, margin| paired(a, b, metric, &plan(metric, margin));
+    let decisive = compare(primary, margin).map_err(|source| Refusal::Stats { metric: primary, source })?;
+    let mut rows = vec![Row { metric: primary, primary: true, comparison: decisive, p_adjusted: None }];
+    for metric in Metric::ALL.into_iter().filter(|metric| *metric != primary) {
+        // A metric that one of the arms does not have, such as tokens of the rule baseline, is left out.
+        if let Ok(comparison) = compare(metric, 0.0) {
+            rows.push(Row { metric, primary: false, comparison, p_adjusted: None });
+        }
+    }
+    adjust(&mut rows);
+    Ok(RunComparison {
+        a: a.record.plan.id.clone(),
+        b: b.record.plan.id.clone(),
+        a_title: a.record.plan.title(),
+        b_title: b.record.plan.title(),
+        margin,
+        rows,
+    })
+}
+
+fn same_cases(a: &Run, b: &Run) -> Result<(), Refusal> {
+    let cases = |run: &Run| -> BTreeSet<(String, u32)> {
+        run.results.iter().map(|row| (row.answer.case.clone(), row.answer.repeat)).collect()
+    };
+    let (ours, theirs) = (cases(a), cases(b));
+    match ours.symmetric_difference(&theirs).next() {
+        None => Ok(()),
+        Some((case, repeat)) => {
+            let has = |there: bool| if there { "has it" } else { "lacks it" }.to_owned();
+            let key = (case.clone(), *repeat);
+            let (in_a, in_b) = (has(ours.contains(&key)), has(theirs.contains(&key)));
+            let a = format!("case {case}, repeat {repeat}: {in_a}");
+            Err(Refusal::Incomparable { field: "cases", a, b: in_b, hint: "finish both runs" })
+        }
+    }
+}
+
+fn paired(a: &Run, b: &Run, metric: Metric, plan: &Plan) -> Result<Comparison, StatsError> {
+    let means = case_means(&a.results, metric);
+    let ours: BTreeMap<&str, f64> = means.iter().map(|mean| (mean.case, mean.value)).collect();
+    let theirs = case_means(&b.results, metric);
+    let pairs: Vec<Pair<'_>> = theirs
+        .iter()
+        .filter_map(|mean| Some(Pair { cluster: mean.cluster, a: *ours.get(mean.case)?, b: mean.value }))
+        .collect();
+    stats::compare(&pairs, plan)
+}
+
+/// Holm's adjustment over the exploratory rows; a conclusion that does not survive it becomes *cannot tell*.
+fn adjust(rows: &mut [Row]) {
+    let p_values: Vec<f64> = rows.iter().filter(|row| !row.primary).map(|row| row.comparison.p_value).collect();
+    let Ok(adjusted) = stats::holm(&p_values) else { return };
+    for (row, p) in rows.iter_mut().filter(|row| !row.primary).zip(adjusted) {
+        row.p_adjusted = Some(p);
+        let claims = matches!(row.comparison.conclusion, Conclusion::Better | Conclusion::Worse);
+        if claims && p > stats::ALPHA {
+            row.comparison.conclusion = Conclusion::CannotTell;
+        }
+    }
+}
+
+/// A difference as a person reads it: percentage points for shares, with its sign.
+pub fn difference(metric: Metric, value: f64) -> String {
+    let sign = if value < 0.0 { "-" } else { "+" };
+    format!("{sign}{}", amount(metric, value.abs()))
+}
+
+/// A size as a person reads it, in the metric's unit.
+pub fn amount(metric: Metric, value: f64) -> String {
+    match metric.unit() {
+        Unit::Share => format!("{:.1} pp", value * 100.0),
+        Unit::Milliseconds => format!("{value:.1} ms"),
+        Unit::Tokens => format!("{value:.0} tokens"),
+        Unit::Steps | Unit::Count => format!("{value:.2}"),
+    }
+}
+
+impl RunComparison {
+    /// The row that decides.
+    pub fn primary(&self) -> &Row {
+        &self.rows[0]
+    }
+}
+
+/// The conclusion in one sentence.
+impl fmt::Display for RunComparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let row = self.primary();
+        let c = &row.comparison;
+        let shown = |value: f64| difference(row.metric, value);
+        let interval = match (c.ci_low, c.ci_high) {
+            (Some(low), Some(high)) => format!("95 % CI {} to {}", shown(low), shown(high)),
+            _ => "no honest interval".to_owned(),
+        };
+        let facts = format!(
+            "{} {} ({interval}, p = {:.3}, {} cases in {} clusters)",
+            row.metric,
+            shown(c.delta),
+            c.p_value,
+            c.n_cases,
+            c.n_clusters
+        );
+        let (a, b) = (&self.a_title, &self.b_title);
+        match c.conclusion {
+            Conclusion::Better => write!(f, "[{b}] is better than [{a}]: {facts}")?,
+            Conclusion::Worse => write!(f, "[{b}] is worse than [{a}]: {facts}")?,
+            Conclusion::Equivalent => {
+                write!(f, "[{b}] and [{a}] are equivalent within {}: {facts}", amount(row.metric, self.margin))?;
+            }
+            Conclusion::CannotTell => write!(f, "cannot tell [{b}] from [{a}]: {facts}")?,
+        }
+        match c.mde {
+            Some(mde) => write!(f, "; this dataset finds differences from {} on", amount(row.metric, mde)),
+            None => Ok(()),
+        }
+    }
+}

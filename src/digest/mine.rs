@@ -1,0 +1,275 @@
+//! Groups records into templates: chunk by chunk, each chunk on its own, their findings put together in order.
+//!
+//! Records of one *shape* (the same tokens once masked, the same component and level) are told by one hash lookup, and
+//! only the first record of a shape in its chunk ever reaches [`Templates`], which decides what is one template. A chunk
+//! is always the same records, so the templates do not depend on how many threads mine.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use super::level;
+use super::record::{Record, Records};
+use super::scan::{Scanner, hash_bytes, mix};
+use super::templates::{Template, Templates};
+use crate::stream::Window;
+
+/// Records per chunk.
+const CHUNK: usize = 1 << 15;
+
+/// A hasher for keys that are hashes.
+#[derive(Default)]
+pub(super) struct Hashed(u64);
+
+impl Hasher for Hashed {
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = hash_bytes(self.0, bytes);
+    }
+    #[inline]
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+}
+
+/// A map whose keys are hashes.
+pub(super) type HashedMap<V> = HashMap<u64, V, BuildHasherDefault<Hashed>>;
+
+/// The templates of a window in order of first appearance, and the template of each record.
+#[derive(Debug, Default)]
+pub(super) struct Mined {
+    pub(super) templates: Vec<Template>,
+    pub(super) of: Vec<u32>,
+}
+
+/// The components of a window, and the component of each stream; streams of one component share templates.
+pub(super) fn components(window: &Window) -> (Vec<String>, Vec<u32>) {
+    let mut words: Vec<String> = Vec::new();
+    let mut known: HashMap<&str, u32> = HashMap::new();
+    let mut of = Vec::with_capacity(window.streams.len());
+    for labels in &window.streams {
+        let word = labels.component();
+        of.push(*known.entry(word).or_insert_with(|| {
+            words.push(word.to_owned());
+            words.len() as u32 - 1
+        }));
+    }
+    (words, of)
+}
+
+/// The shapes of one chunk, in order of first appearance.
+#[derive(Default)]
+struct Chunk {
+    shapes: Vec<Found>,
+    of: Vec<u32>,
+}
+
+/// A shape with its records in one chunk.
+#[derive(Clone, Copy)]
+struct Found {
+    key: u64,
+    count: u32,
+    first: u32,
+    last: u32,
+}
+
+/// What all chunks are mined from.
+struct Source<'a> {
+    window: &'a Window,
+    records: &'a Records,
+    component_of: &'a [u32],
+}
+
+/// Mines the templates of all records on up to `threads` threads.
+pub(super) fn mine(window: &Window, records: &Records, component_of: &[u32], threads: NonZeroUsize) -> Mined {
+    let source = Source { window, records, component_of };
+    let chunks = source.chunks(threads.get());
+    let mut templates = Templates::default();
+    let mut scanner = Scanner::default();
+    let mut tokens = Vec::new();
+    let mut of = Vec::with_capacity(records.all.len());
+    for chunk in &chunks {
+        let start = of.len();
+        let ids: Vec<u32> = chunk
+            .shapes
+            .iter()
+            .map(|found| {
+                let record = &records.all[found.first as usize];
+                let new = || source.template(record, &mut scanner, &mut tokens);
+                let id = templates.place(found.key, new);
+                templates.add(id, found.count, found.first, found.last);
+                id
+            })
+            .collect();
+        of.extend(chunk.of.iter().map(|&shape| ids[shape as usize]));
+        debug_assert_eq!(of.len() - start, chunk.of.len());
+    }
+    let (templates, renumbered) = templates.finish();
+    for id in &mut of {
+        *id = renumbered[*id as usize];
+    }
+    Mined { templates, of }
+}
+
+impl Source<'_> {
+    fn chunks(&self, threads: usize) -> Vec<Chunk> {
+        let parts: Vec<&[Record]> = self.records.all.chunks(CHUNK).collect();
+        if threads.min(parts.len()) < 2 {
+            let mut scanner = Scanner::default();
+            return (0..parts.len()).map(|n| self.chunk(parts[n], n * CHUNK, &mut scanner)).collect();
+        }
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut scanner = Scanner::default();
+            let mut done = Vec::new();
+            loop {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                let Some(part) = parts.get(n) else { return done };
+                done.push((n, self.chunk(part, n * CHUNK, &mut scanner)));
+            }
+        };
+        let mut done: Vec<(usize, Chunk)> = thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads.min(parts.len())).map(|_| scope.spawn(work)).collect();
+            workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
+        });
+        done.sort_unstable_by_key(|(n, _)| *n);
+        done.into_iter().map(|(_, chunk)| chunk).collect()
+    }
+
+    fn chunk(&self, part: &[Record], start: usize, scanner: &mut Scanner) -> Chunk {
+        let mut seen: HashedMap<u32> = HashedMap::default();
+        let mut chunk = Chunk { shapes: Vec::new(), of: Vec::with_capacity(part.len()) };
+        for (index, record) in (start as u32..).zip(part) {
+            let key = self.key(record, scanner);
+            let shape = *seen.entry(key).or_insert_with(|| {
+                chunk.shapes.push(Found { key, count: 0, first: index, last: index });
+                chunk.shapes.len() as u32 - 1
+            });
+            let found = &mut chunk.shapes[shape as usize];
+            found.count += 1;
+            found.last = index;
+            chunk.of.push(shape);
+        }
+        chunk
+    }
+
+    fn line(&self, entry: u32) -> &[u8] {
+        self.window.entries[entry as usize].line.as_bytes()
+    }
+
+    fn component(&self, record: &Record) -> u32 {
+        let stream = self.window.entries[record.head as usize].stream as usize;
+        self.component_of.get(stream).copied().unwrap_or(u32::MAX)
+    }
+
+    /// Hash of everything that must be equal for two records to be of one shape.
+    fn key(&self, record: &Record, scanner: &mut Scanner) -> u64 {
+        let line = self.line(record.head);
+        let shape = scanner.shape(line);
+        let stated = level::header(line).map_or(0, |level| level as u64 + 1);
+        let key = mix(shape.sum ^ u64::from(shape.tokens), shape.punctuation);
+        let key = mix(key, u64::from(self.component(record)) << 8 | stated);
+        // A traceback's first line says nothing: its last one does.
+        if record.key == record.head {
+            return key;
+        }
+        let last = scanner.shape(self.line(record.key));
+        mix(key, mix(last.sum, last.punctuation))
+    }
+
+    /// The template of which `record` is the first.
+    fn template(&self, record: &Record, scanner: &mut Scanner, tokens: &mut Vec<super::scan::Token>) -> Template {
+        let line = self.line(record.head);
+        let level = level::detect(line, body(line));
+        let mut kind = mix(scanner.shape(line).punctuation, u64::from(self.component(record)));
+        scanner.tokens(line, tokens);
+        let mut hashes: Vec<u64> = tokens.iter().map(|token| token.hash).collect();
+        if record.key != record.head {
+            scanner.tokens(self.line(record.key), tokens);
+            kind = mix(kind, hashes.len() as u64);
+            hashes.extend(tokens.iter().map(|token| token.hash));
+        }
+        Template::new(hashes, mix(kind, level as u64), level, self.component(record))
+    }
+}
+
+/// Where the text of a line begins that is not its leading timestamp.
+fn body(line: &[u8]) -> usize {
+    match super::clock::leading(line) {
+        (0, end) => end,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record;
+    use super::*;
+    use crate::stream::Labels;
+
+    fn mined(text: &str, threads: usize) -> Mined {
+        let window = Window::from_text(Labels::default(), 0, text);
+        let records = record::split(&window);
+        let threads = NonZeroUsize::new(threads).expect("a thread");
+        mine(&window, &records, &components(&window).1, threads)
+    }
+
+    fn counts(text: &str) -> Vec<u32> {
+        mined(text, 1).templates.iter().map(|t| t.count).collect()
+    }
+
+    #[test]
+    fn numbers_do_not_make_templates_but_causes_do() {
+        assert_eq!(counts("a 1 refused\na 2 refused\na 3 denied"), [2, 1]);
+    }
+
+    #[test]
+    fn a_position_with_many_words_is_a_variable() {
+        assert_eq!(counts("user ann in\nuser bob in\nuser cat in\nuser dan in\nother line"), [4, 1]);
+        assert_eq!(counts("user ann in\nuser bob in\nuser cat in"), [1, 1, 1]);
+    }
+
+    #[test]
+    fn two_positions_may_vary() {
+        let mut text = String::new();
+        for a in ["ann", "bob", "cat", "dan"] {
+            for b in ["tea", "oil", "jam", "pie"] {
+                text += &format!("{a} eats {b} now\n");
+            }
+        }
+        assert_eq!(counts(&text), [16]);
+    }
+
+    /// A word of letters beyond `f` for each number, so that nothing of it is masked.
+    fn word(mut n: usize) -> String {
+        let mut word = String::from("x");
+        while n > 0 {
+            word.push(char::from(b'g' + (n % 16) as u8));
+            n /= 16;
+        }
+        word
+    }
+
+    #[test]
+    fn threads_change_nothing() {
+        let line = |n: usize| format!("level=info msg=\"{} took {n}ms\" user={}\n", word(n % 37), word(n * 7 % 90_000));
+        let text: String = (0..4 * CHUNK).map(line).collect();
+        let (one, three) = (mined(&text, 1), mined(&text, 3));
+        assert_eq!(one.templates, three.templates);
+        assert_eq!(one.of, three.of);
+        assert_eq!(one.templates.iter().map(|t| t.count as usize).sum::<usize>(), 4 * CHUNK);
+        assert!(one.templates.len() < 100, "{}", one.templates.len());
+    }
+
+    #[test]
+    fn unique_words_everywhere_stay_bounded() {
+        let line = |n: usize| format!("{} {} {}\n", word(n), word(n * 31), word(n * 17 + 5));
+        let text: String = (0..100_000).map(line).collect();
+        assert!(mined(&text, 1).templates.len() <= super::super::templates::MAX_TEMPLATES + 64);
+    }
+}

@@ -1,0 +1,110 @@
+//! What holds of every digest, and how one reads.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::stream::{Entry, Labels};
+
+fn labels(container: &str) -> Labels {
+    [("container", container)].into_iter().collect()
+}
+
+fn alerts() -> Window {
+    const SECOND: i64 = 1_000_000_000;
+    let mut entries =
+        vec![Entry { ts: 0, stream: 0, line: r#"ts=2026-11-23T22:02:31.675Z level=info msg="Starting""#.to_owned() }];
+    for n in 0..8 {
+        let port = if n == 5 { 9094 } else { 9093 };
+        let line = format!(
+            r#"ts=2026-11-23T22:02:31.675Z level=error msg="Error sending alert" err="dial tcp 10.0.0.3:{port}: connect: connection refused""#
+        );
+        entries.push(Entry { ts: (n + 2) * SECOND, stream: 0, line });
+    }
+    Window::new(vec![labels("prometheus")], entries)
+}
+
+#[test]
+fn the_text_reads_as_agreed() {
+    let digest = digest(&alerts(), Budget::new(2000));
+    assert_eq!(
+        digest.text,
+        "LOGS 9 lines, 00:00:00 to 00:00:09, 1 streams\n\
+         T1 00:00:00 x1 prometheus | level=info msg=\"Starting\"\n\
+         T2 00:00:02..00:00:09 x8 prometheus | level=error msg=\"Error sending alert\" err=\"dial tcp 10.0.0.3:9093: connect: connection refused\"\n\
+         \x20 varies: 10.0.0.3:9093 x7, 10.0.0.3:9094 x1"
+    );
+    assert_eq!(digest.template_of(3), Some("T2"));
+    assert!(digest.has("T2") && !digest.has("T3") && digest.template_of(9).is_none());
+    assert_eq!(digest.omitted, Omitted::default());
+}
+
+#[test]
+fn what_is_dropped_is_counted() {
+    let mut window = alerts();
+    for word in ["one", "other"] {
+        window.entries.push(Entry {
+            ts: 10_000_000_000,
+            stream: 0,
+            line: format!("level=info msg=\"the {word} thing\""),
+        });
+    }
+    let digest = digest(&window, Budget::new(80));
+    assert!(digest.text.ends_with("\nOMITTED 3 templates, 3 lines: 3 info"), "{}", digest.text);
+    assert_eq!(digest.template_of(1), Some("T1"));
+}
+
+#[test]
+fn a_megabyte_line_and_a_budget_of_nothing_are_no_trouble() {
+    let line = format!("level=error err=\"{}: no space left on device\"", "é".repeat(1 << 20));
+    let window = Window::from_text(labels("x"), 0, &line);
+    for tokens in [0, 1, 5, 20, 60, 100, 1000] {
+        let digest = digest(&window, Budget::new(tokens));
+        assert!(digest.estimated_tokens <= tokens, "{tokens}: {}", digest.text);
+        assert!(tokens < 100 || digest.text.contains("no space left"), "{tokens}: {}", digest.text);
+    }
+}
+
+#[test]
+fn an_empty_window_has_an_empty_digest() {
+    assert_eq!(digest(&Window::default(), Budget::new(100)).text, "LOGS 0 lines");
+}
+
+fn line() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<String>(),
+        "[a-z0-9 =\"{}:.\\[\\]<>\u{e9}\n\t-]{0,80}",
+        "(level=|ts=2026-11-23T22:02:31Z|E1123 22:12:03.1 |panic: |\t| |Traceback \\(most recent call last\\):|err=\"){1,4}",
+    ]
+}
+
+fn window() -> impl Strategy<Value = Window> {
+    let entry = (any::<i64>(), 0u32..4, line());
+    proptest::collection::vec(entry, 0..60).prop_map(|entries| {
+        let entries = entries.into_iter().map(|(ts, stream, line)| Entry { ts, stream, line }).collect();
+        Window::new(vec![labels("a"), labels("b | \u{1b}[0m\nc"), Labels::default()], entries)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_digest_keeps_its_promises(window in window(), tokens in 0usize..400, rate in 0.1f64..8.0) {
+        let budget = Budget { tokens, bytes_per_token: rate };
+        let made = digest(&window, budget);
+        prop_assert!(made.estimated_tokens <= tokens);
+        prop_assert_eq!(made.estimated_tokens, budget.estimate(&made.text));
+        prop_assert_eq!(&made, &digest(&window, budget));
+        let shown: usize = made.templates.iter().map(|t| t.entries.len()).sum();
+        prop_assert_eq!(shown + made.omitted.lines, window.entries.len());
+        prop_assert_eq!(made.omitted.by_level.values().sum::<usize>(), made.omitted.lines);
+        let heads = made.text.lines().filter(|l| l.starts_with('T')).count();
+        prop_assert_eq!(heads, made.templates.len());
+        prop_assert!(made.text.chars().all(|c| c == '\n' || !c.is_control()));
+        for (n, shown) in made.templates.iter().enumerate() {
+            prop_assert_eq!(&shown.id, &format!("T{}", n + 1));
+            prop_assert!(shown.entries.binary_search(&(shown.exemplar as u32)).is_ok());
+            prop_assert_eq!(made.template_of(shown.exemplar), Some(shown.id.as_str()));
+        }
+    }
+}

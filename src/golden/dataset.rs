@@ -1,0 +1,107 @@
+//! A frozen set of cases, held to the hash and the counts that its manifest states.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::Case;
+use crate::hash;
+use crate::problem::{self, Problem};
+
+/// How many cases there are of what.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Coverage {
+    /// Cases.
+    pub total: usize,
+    /// Captures.
+    pub clusters: usize,
+    /// Log lines.
+    pub entries: usize,
+    /// Cases that a second reader labelled without seeing the first labels.
+    pub reviewed_twice: usize,
+    /// Cases by family.
+    pub family: BTreeMap<String, usize>,
+    /// Cases by split.
+    pub split: BTreeMap<String, usize>,
+    /// Cases by difficulty.
+    pub difficulty: BTreeMap<String, usize>,
+    /// Cases by severity.
+    pub severity: BTreeMap<String, usize>,
+    /// Cases by root cause.
+    pub root_cause: BTreeMap<String, usize>,
+}
+
+impl Coverage {
+    /// Counts some cases.
+    pub fn of(cases: &[Case]) -> Self {
+        let mut coverage = Self { total: cases.len(), ..Self::default() };
+        for case in cases {
+            *coverage.family.entry(case.family.clone()).or_default() += 1;
+            *coverage.split.entry(case.split.as_str().to_owned()).or_default() += 1;
+            *coverage.difficulty.entry(case.difficulty.as_str().to_owned()).or_default() += 1;
+            *coverage.severity.entry(case.target.severity.to_string()).or_default() += 1;
+            *coverage.root_cause.entry(case.target.root_cause.clone()).or_default() += 1;
+            coverage.entries += case.window.entries.len();
+            coverage.reviewed_twice += usize::from(case.review.as_ref().is_some_and(|review| review.second.is_some()));
+        }
+        coverage.clusters = cases.iter().map(|case| &case.cluster).collect::<BTreeSet<_>>().len();
+        coverage
+    }
+}
+
+/// `dataset.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Name, the same as the folder's.
+    pub name: String,
+    /// Version, from 1.
+    pub version: u32,
+    /// Version of the ontology whose labels the targets use.
+    pub ontology: u32,
+    /// Whether it may no longer change.
+    pub frozen: bool,
+    /// SHA-256 of `cases.jsonl`.
+    pub sha256: String,
+    /// What it contains.
+    pub counts: Coverage,
+}
+
+/// A loaded dataset.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// Its cases in file order.
+    pub cases: Vec<Case>,
+}
+
+impl Dataset {
+    /// Parses `dataset.toml` and `cases.jsonl` of the folder `folder`.
+    ///
+    /// # Errors
+    /// A malformed file, counts that do not hold, or cases that were touched after the dataset was frozen.
+    pub fn parse(folder: &str, manifest: &str, cases: &str) -> Result<Self, Problem> {
+        let file = format!("{folder}/dataset.toml");
+        let manifest: Manifest = problem::parse_toml(&file, manifest)?;
+        let actual = hash::sha256(cases);
+        if manifest.frozen && manifest.sha256 != actual {
+            let message = format!("cases.jsonl has sha256 {actual}, the frozen dataset {}", manifest.sha256);
+            let hint = "restore cases.jsonl; a change is a new dataset";
+            return Err(Problem::new(file, message).in_field("sha256").hint(hint));
+        }
+        let cases = Case::parse_lines(&format!("{folder}/cases.jsonl"), cases)?;
+        let counts = Coverage::of(&cases);
+        if counts != manifest.counts {
+            let message = format!("states {:?}, the cases are {counts:?}", manifest.counts);
+            return Err(Problem::new(file, message).in_field("counts").hint("state what cases.jsonl contains"));
+        }
+        Ok(Self { manifest, cases })
+    }
+
+    /// The cases by id.
+    pub fn case(&self, id: &str) -> Option<&Case> {
+        self.cases.iter().find(|case| case.id == id)
+    }
+}

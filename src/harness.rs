@@ -1,0 +1,20 @@
+//! The offline harness: runs the arms of an experiment over a golden dataset, and loses nothing.
+//!
+//! Arms are interleaved case by case, so that a drifting machine hits all alike. Every answer is on disk before the
+//! next question is asked; a run that was killed goes on where it stood and asks no finished question again.
+
+mod backend;
+mod environment;
+mod error;
+mod journal;
+mod patience;
+mod plan;
+mod publish;
+mod session;
+
+pub use backend::{BackendError, Backends, Launcher};
+pub use environment::environment;
+pub use error::HarnessError;
+pub use journal::{Journal, JournalError};
+pub use publish::Outcome;
+pub use session::{Arrival, Observer, RunState, Session};

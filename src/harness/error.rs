@@ -1,0 +1,61 @@
+//! Why a session stops, in words that say how to go on.
+
+use super::backend::BackendError;
+use super::journal::JournalError;
+use crate::problem::Problem;
+use crate::store::StoreError;
+
+/// Infrastructure errors in a row after which going on is pointless.
+pub(super) const GIVE_UP_AFTER: u32 = 3;
+
+/// Why a session stopped. Whatever was answered until then is safe.
+#[derive(Debug, thiserror::Error)]
+pub enum HarnessError {
+    /// A file of the installation is wrong.
+    #[error(transparent)]
+    Problem(#[from] Problem),
+    /// An arm cannot be run as it is declared.
+    #[error("arm `{arm}`: {reason}")]
+    Arm {
+        /// Its name.
+        arm: String,
+        /// What is wrong, with the way out.
+        reason: String,
+    },
+    /// A model cannot be used.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The journal cannot be written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What is on disk is no longer what the run was planned with.
+    #[error(
+        "run {id} cannot go on: `{field}` was {planned} and is now {found}\n  hint: restore it, or start a new run"
+    )]
+    Changed {
+        /// The run.
+        id: String,
+        /// The field of the plan.
+        field: &'static str,
+        /// Its planned value.
+        planned: String,
+        /// Its value now.
+        found: String,
+    },
+    /// The surroundings keep failing.
+    #[error(
+        "stopped after {GIVE_UP_AFTER} infrastructure errors in a row on `{model}`: {reason}\n  hint: mend it and continue with `assay eval resume`"
+    )]
+    GaveUp {
+        /// The model.
+        model: String,
+        /// The last error.
+        reason: String,
+    },
+    /// The user interrupted.
+    #[error("interrupted; continue with `assay eval resume`")]
+    Interrupted,
+}

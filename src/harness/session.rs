@@ -1,0 +1,330 @@
+//! A session: the arms of one experiment, run together and resumed together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+
+use super::backend::{Backends, Launcher};
+use super::error::{GIVE_UP_AFTER, HarnessError};
+use super::journal::Journal;
+use super::patience::Patient;
+use super::plan;
+use super::publish::{Outcome, publish};
+use crate::analyze::{Ask, Respondent};
+use crate::digest::Budget;
+use crate::experiment::{Experiment, ModelSpec, Profile};
+use crate::golden::{Case, Dataset};
+use crate::installation::Installation;
+use crate::llama::Retry;
+use crate::ontology::Ontology;
+use crate::run::{Answer, Answers, PipelineId, Plan};
+use crate::store::Store;
+use crate::verdict::Class;
+
+/// An answer that just arrived, for a progress display.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    /// Index of the arm.
+    pub arm: usize,
+    /// How it ended.
+    pub class: Class,
+    /// Answers of this arm so far.
+    pub done: usize,
+    /// The answer.
+    pub answer: &'a Answer,
+}
+
+/// Watches a session.
+pub trait Observer {
+    /// The arms are known; `done` answers of each of `total` are already in its journal.
+    fn planned(&mut self, plans: &[Plan], done: &[usize], total: usize);
+    /// An answer is on disk.
+    fn arrived(&mut self, arrival: &Arrival<'_>);
+}
+
+/// One arm in progress.
+#[derive(Debug)]
+pub struct RunState {
+    /// What was planned.
+    pub plan: Plan,
+    journal: Journal,
+    answers: Answers,
+    resumed: u32,
+}
+
+/// A session in progress.
+#[derive(Debug)]
+pub struct Session<'i> {
+    installation: &'i Installation,
+    store: &'i Store,
+    dataset: Dataset,
+    backends: Backends,
+    runs: Vec<RunState>,
+    patience: Duration,
+}
+
+#[derive(Clone, Copy)]
+struct Job<'a> {
+    arm: usize,
+    case: &'a Case,
+    repeat: u32,
+}
+
+impl<'i> Session<'i> {
+    /// Starts the models and writes the plans of a new session.
+    ///
+    /// # Errors
+    /// An experiment that the installation cannot run, a model that does not start, a store that cannot be written.
+    pub async fn start(
+        installation: &'i Installation,
+        store: &'i Store,
+        experiment: &Experiment,
+        launcher: &Launcher,
+    ) -> Result<Self, HarnessError> {
+        let dataset = installation.dataset(&experiment.dataset)?;
+        for arm in &experiment.arms {
+            plan::pipeline(installation, &dataset, arm)?;
+        }
+        let specs = specs(installation, experiment)?;
+        let backends = Backends::start(&specs, launcher).await?;
+        let plans = plan::plans(installation, experiment, &dataset, &backends, Utc::now())?;
+        let mut runs = Vec::with_capacity(plans.len());
+        for plan in plans {
+            let (journal, answers) = Journal::open(&store.folder(&plan.id).join("journal.jsonl"))?;
+            store.put_plan(&plan).await?;
+            runs.push(RunState { plan, journal, answers, resumed: 0 });
+        }
+        Ok(Self { installation, store, dataset, backends, runs, patience: launcher.patience })
+    }
+
+    /// Takes up unpublished runs of one session where they stood.
+    ///
+    /// # Errors
+    /// A run whose dataset, prompts, pipeline or model changed since it was planned, and what [`Session::start`] refuses.
+    pub async fn resume(
+        installation: &'i Installation,
+        store: &'i Store,
+        plans: Vec<Plan>,
+        launcher: &Launcher,
+    ) -> Result<Self, HarnessError> {
+        let experiment = &plans[0].experiment;
+        let dataset = installation.dataset(&experiment.dataset)?;
+        let specs: Vec<&ModelSpec> = plans.iter().map(|plan| &plan.model.spec).collect();
+        let backends = Backends::start(&specs, launcher).await?;
+        let mut runs = Vec::with_capacity(plans.len());
+        for plan in plans {
+            unchanged(installation, &dataset, &backends, &plan)?;
+            let (journal, answers) = Journal::open(&store.folder(&plan.id).join("journal.jsonl"))?;
+            runs.push(RunState { plan, journal, answers, resumed: 1 });
+        }
+        Ok(Self { installation, store, dataset, backends, runs, patience: launcher.patience })
+    }
+
+    /// Asks every question that has no answer yet, then scores and publishes. Stops early, with everything safe, when
+    /// `interrupt` resolves.
+    ///
+    /// # Errors
+    /// A failing disk or store, surroundings that keep failing, an interruption.
+    pub async fn run(
+        mut self,
+        observer: &mut dyn Observer,
+        interrupt: impl Future<Output = ()>,
+    ) -> Result<Vec<Outcome>, HarnessError> {
+        let asked = self.ask_all(observer, interrupt).await;
+        let backends = std::mem::take(&mut self.backends);
+        backends.stop().await;
+        asked?;
+        let mut outcomes = Vec::with_capacity(self.runs.len());
+        for run in std::mem::take(&mut self.runs) {
+            let ontology = self.ontology(&run.plan)?;
+            let (plan, resumed) = (run.plan, run.resumed);
+            outcomes.push(publish(self.store, ontology, &self.dataset, plan, &run.answers, resumed).await?);
+        }
+        Ok(outcomes)
+    }
+
+    async fn ask_all(
+        &mut self,
+        observer: &mut dyn Observer,
+        interrupt: impl Future<Output = ()>,
+    ) -> Result<(), HarnessError> {
+        let dataset = std::mem::take(&mut self.dataset.cases);
+        let result = self.ask_cases(&dataset, observer, interrupt).await;
+        self.dataset.cases = dataset;
+        result
+    }
+
+    async fn ask_cases(
+        &mut self,
+        cases: &[Case],
+        observer: &mut dyn Observer,
+        interrupt: impl Future<Output = ()>,
+    ) -> Result<(), HarnessError> {
+        let total = cases.len() * self.repeats() as usize;
+        let plans: Vec<Plan> = self.runs.iter().map(|run| run.plan.clone()).collect();
+        let mut done: Vec<usize> = self.runs.iter().map(RunState::finished).collect();
+        observer.planned(&plans, &done, total);
+        let jobs = self.jobs(cases);
+        let mut interrupt = std::pin::pin!(interrupt);
+        let mut failures: BTreeMap<String, u32> = BTreeMap::new();
+        let width = self.width();
+        for batch in jobs.chunks(width) {
+            let asked = futures::future::join_all(batch.iter().map(|job| self.ask(&plans[job.arm], job)));
+            let answers = tokio::select! {
+                answers = asked => answers,
+                () = &mut interrupt => return Err(HarnessError::Interrupted),
+            };
+            for (job, answer) in batch.iter().zip(answers) {
+                let answer = answer?;
+                self.runs[job.arm].journal.append(&answer)?;
+                done[job.arm] += usize::from(answer.is_finished());
+                observer.arrived(&Arrival { arm: job.arm, class: answer.class, done: done[job.arm], answer: &answer });
+                self.weigh(&plans[job.arm].arm.model, &answer, &mut failures).await?;
+                self.runs[job.arm].answers.insert((answer.case.clone(), answer.repeat), answer);
+            }
+        }
+        Ok(())
+    }
+
+    fn ontology(&self, plan: &Plan) -> Result<&Ontology, HarnessError> {
+        let version = plan.pipeline.ontology;
+        self.installation.pipeline.prompts.ontologies().get(&version).ok_or_else(|| HarnessError::Arm {
+            arm: plan.arm.name.clone(),
+            reason: format!("there is no ontology {version}"),
+        })
+    }
+
+    fn repeats(&self) -> u32 {
+        self.runs.iter().map(|run| run.plan.experiment.repeats).max().unwrap_or(1)
+    }
+
+    /// How many questions are under way at once: one, unless the profile is made for more.
+    fn width(&self) -> usize {
+        let slots = |run: &RunState| match run.plan.experiment.profile {
+            Profile::Reproducible => 1,
+            Profile::Throughput => run.plan.model.slots.unwrap_or(1),
+        };
+        self.runs.iter().map(slots).max().unwrap_or(1) as usize
+    }
+
+    /// Unanswered questions: case by case over all arms, so that a drifting machine hits all alike. In the throughput
+    /// profile arm by arm, because neighbours then share a prompt and its prefix is reused.
+    fn jobs<'a>(&self, cases: &'a [Case]) -> Vec<Job<'a>> {
+        let block = if self.width() == 1 { 1 } else { cases.len().max(1) };
+        let mut jobs = Vec::new();
+        for repeat in 0..self.repeats() {
+            for cases in cases.chunks(block) {
+                for (arm, run) in self.runs.iter().enumerate() {
+                    let open = cases.iter().filter(|case| run.is_open(&case.id, repeat));
+                    jobs.extend(open.map(|case| Job { arm, case, repeat }));
+                }
+            }
+        }
+        jobs
+    }
+
+    async fn ask(&self, plan: &Plan, job: &Job<'_>) -> Result<Answer, HarnessError> {
+        let backend = self.backends.get(&plan.arm.model);
+        let client = backend.and_then(|backend| backend.client.as_ref());
+        let retry = Retry { budget: self.patience, seed: seed(plan, job), ..Retry::default() };
+        let patient = client.map(|client| Patient::new(client, retry));
+        let respondent = patient.as_ref().map_or(Respondent::Rules, Respondent::Model);
+        let ask = Ask {
+            budget: Budget { tokens: plan.arm.digest_tokens, bytes_per_token: plan.model.spec.bytes_per_token },
+            sampling: plan.arm.sampling,
+            cache_prompt: plan.experiment.profile == Profile::Throughput,
+            timeout: Duration::from_secs_f64(plan.experiment.timeout_s),
+            context_tokens: plan.model.context_tokens,
+        };
+        let (at, clock) = (Utc::now(), Instant::now());
+        let window = job.case.window.clone();
+        let analysis = self.installation.pipeline.analyze(window, &plan.arm.choice, &respondent, &ask).await;
+        let analysis = analysis.map_err(|reason| HarnessError::Arm { arm: plan.arm.name.clone(), reason })?;
+        Ok(Answer {
+            case: job.case.id.clone(),
+            repeat: job.repeat,
+            at,
+            asked: analysis.prepared.asked(&job.case.target.decisive),
+            class: analysis.outcome.class,
+            reason: analysis.outcome.reason,
+            verdict: analysis.outcome.verdict,
+            usage: analysis.usage,
+            timings: analysis.timings,
+            latency_ms: clock.elapsed().as_secs_f64() * 1e3,
+            attempts: patient.as_ref().map_or(0, Patient::attempts),
+        })
+    }
+
+    /// Revives a dead server, and gives up where failures do not end.
+    async fn weigh(
+        &mut self,
+        model: &str,
+        answer: &Answer,
+        failures: &mut BTreeMap<String, u32>,
+    ) -> Result<(), HarnessError> {
+        let in_a_row = failures.entry(model.to_owned()).or_default();
+        if answer.is_finished() {
+            *in_a_row = 0;
+            return Ok(());
+        }
+        *in_a_row += 1;
+        if *in_a_row >= GIVE_UP_AFTER {
+            let reason = answer.reason.clone().unwrap_or_default();
+            return Err(HarnessError::GaveUp { model: model.to_owned(), reason });
+        }
+        self.backends.revive(model).await?;
+        Ok(())
+    }
+}
+
+impl RunState {
+    fn is_open(&self, case: &str, repeat: u32) -> bool {
+        let key = (case.to_owned(), repeat);
+        repeat < self.plan.experiment.repeats && self.answers.get(&key).is_none_or(|answer| !answer.is_finished())
+    }
+
+    fn finished(&self) -> usize {
+        self.answers.values().filter(|answer| answer.is_finished()).count()
+    }
+}
+
+fn specs<'a>(installation: &'a Installation, experiment: &Experiment) -> Result<Vec<&'a ModelSpec>, HarnessError> {
+    let mut seen = BTreeSet::new();
+    let mut specs = Vec::new();
+    for arm in &experiment.arms {
+        let refuse = |reason| HarnessError::Arm { arm: arm.name.clone(), reason };
+        let spec = installation.models.get(&arm.model).map_err(refuse)?;
+        if seen.insert(&spec.name) {
+            specs.push(spec);
+        }
+    }
+    Ok(specs)
+}
+
+fn unchanged(
+    installation: &Installation,
+    dataset: &Dataset,
+    backends: &Backends,
+    plan: &Plan,
+) -> Result<(), HarnessError> {
+    let same = |field, planned: String, found: String| {
+        let id = plan.id.clone();
+        if planned == found { Ok(()) } else { Err(HarnessError::Changed { id, field, planned, found }) }
+    };
+    same("dataset.sha256", plan.dataset.sha256.clone(), plan::identify(dataset).sha256)?;
+    let found = plan::pipeline(installation, dataset, &plan.arm)?;
+    let show = |id: &PipelineId| serde_json::to_string(id).unwrap_or_default();
+    same("pipeline", show(&plan.pipeline), show(&found))?;
+    let Some(backend) = backends.get(&plan.arm.model) else { return Ok(()) };
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+    same("model.gguf_sha256", text(&plan.model.gguf_sha256), text(&backend.id.gguf_sha256))?;
+    same("model.build_info", text(&plan.model.build_info), text(&backend.id.build_info))?;
+    same("model.fingerprint", text(&plan.model.fingerprint), text(&backend.id.fingerprint))
+}
+
+/// Jitter that differs between questions and not between two executions.
+fn seed(plan: &Plan, job: &Job<'_>) -> u64 {
+    let text = format!("{}/{}/{}", plan.arm.name, job.case.id, job.repeat);
+    text.bytes().fold(plan.experiment.seed, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)))
+}

@@ -1,0 +1,113 @@
+//! Query types: what can be asked, and the way from a query's JSON to the one that answers it.
+//!
+//! Each type is a file here with a [`QueryType`]: its name, and a function from the question to frames. A query names its
+//! type in `queryType`; a field that the type does not know is an error, so that a misspelling is never taken for a
+//! default.
+
+mod analyze;
+mod compare;
+mod evidence;
+mod runs;
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use grafana_plugin_sdk::pluginv2::DataQuery;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::error::QueryError;
+use super::settings::Instance;
+use crate::frame::{Config, Frame};
+use crate::problem::{did_you_mean, excerpt, parse_json};
+
+/// Every query type, in alphabetical order.
+const TYPES: [QueryType; 3] = [analyze::TYPE, compare::TYPE, runs::TYPE];
+
+/// Fields that Grafana adds to a query or keeps in it.
+const GRAFANAS: [&str; 9] =
+    ["queryType", "refId", "datasource", "datasourceId", "hide", "intervalMs", "maxDataPoints", "key", "timeRange"];
+
+/// A kind of question.
+pub(super) struct QueryType {
+    /// The value of `queryType`.
+    name: &'static str,
+    /// Answers it.
+    answer: fn(Ask) -> Answering,
+}
+
+/// An answer that is being made.
+pub(super) type Answering = BoxFuture<'static, Result<Vec<Frame>, QueryError>>;
+
+/// One question.
+pub(super) struct Ask {
+    /// Through which data source.
+    pub(super) instance: Arc<Instance>,
+    /// The query as it was sent.
+    pub(super) json: Map<String, Value>,
+}
+
+impl Ask {
+    /// The query without what Grafana adds to it, as JSON.
+    fn own(&self) -> String {
+        let own = self.json.iter().filter(|(name, _)| !GRAFANAS.contains(&name.as_str()));
+        Value::Object(own.map(|(name, value)| (name.clone(), value.clone())).collect()).to_string()
+    }
+
+    /// The query's own fields as `T`.
+    fn fields<T: DeserializeOwned>(&self) -> Result<T, QueryError> {
+        parse_json("the query", 1, &self.own()).map_err(|problem| {
+            let field = problem.field.map(|name| format!("field `{name}`: ")).unwrap_or_default();
+            let message = problem.message.split(" at line ").next().unwrap_or_default();
+            let hint = problem.hint.map(|hint| format!(": {hint}")).unwrap_or_default();
+            QueryError::Invalid(format!("{field}{message}{hint}"))
+        })
+    }
+}
+
+/// The name under which a query is counted: the type that it asks for, or `unknown`.
+pub(super) fn name_of(query: &DataQuery) -> &'static str {
+    TYPES.iter().find(|kind| kind.name == query.query_type).map_or("unknown", |kind| kind.name)
+}
+
+/// A query's bytes as a JSON object.
+pub(super) fn parse(bytes: &[u8]) -> Result<Map<String, Value>, QueryError> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| QueryError::Invalid(format!("the query is not a JSON object: {error}")))
+}
+
+/// Answers a question of the type that the request names, or else the query itself.
+pub(super) async fn answer(named: &str, ask: Ask) -> Result<Vec<Frame>, QueryError> {
+    let name = match ask.json.get("queryType").and_then(Value::as_str) {
+        Some(name) if named.is_empty() => name.to_owned(),
+        _ => named.to_owned(),
+    };
+    let Some(kind) = TYPES.iter().find(|kind| kind.name == name) else { return Err(unknown(&name)) };
+    // The query inspector shows what was understood, not what was sent.
+    let understood = format!("{} {}", kind.name, excerpt(&ask.own()));
+    let mut frames = (kind.answer)(ask).await?;
+    for frame in &mut frames {
+        frame.meta.executed_query.clone_from(&understood);
+    }
+    Ok(frames)
+}
+
+fn unknown(name: &str) -> QueryError {
+    let names = TYPES.iter().map(|kind| kind.name);
+    let hint = did_you_mean(name, names.clone())
+        .unwrap_or_else(|| format!("choose one of {}", names.collect::<Vec<_>>().join(", ")));
+    QueryError::Invalid(match name {
+        "" => format!("the query has no queryType: {hint}"),
+        _ => format!("unknown queryType `{}`: {hint}", excerpt(name)),
+    })
+}
+
+/// The colours of severities, wherever they are shown.
+fn severity_colours(config: Config) -> Config {
+    config.colours(&[("info", "green"), ("warning", "yellow"), ("error", "orange"), ("critical", "red")])
+}
+
+/// A count as frames hold it.
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

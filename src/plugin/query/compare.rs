@@ -1,0 +1,121 @@
+//! `compare`: two runs case by case, a row per metric, the primary one first and the conclusion in a sentence.
+//!
+//! The primary metric is the one that the runs' experiment declared. Another may be asked for, and is then marked as
+//! chosen afterwards: a metric that was picked because of its result proves nothing.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Ask, QueryType};
+use crate::compare::{Refusal, Row, RunComparison, compare_runs};
+use crate::frame::{Config, Field, Frame, FrameType, Severity};
+use crate::plugin::error::{QueryError, one_line};
+use crate::run::{Run, RunRecord};
+use crate::score::Metric;
+
+/// `compare` in the registry.
+pub(super) const TYPE: QueryType = QueryType { name: "compare", answer: |ask| Box::pin(answer(ask)) };
+
+/// The query's own fields.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    /// The reference: a run's id, a unique beginning of it, or an arm's name for its newest run.
+    a: String,
+    /// The run that is judged.
+    b: String,
+    /// The metric that decides, if not the declared one.
+    #[serde(default)]
+    metric: Option<Metric>,
+    /// The difference that would not matter, in the metric's unit, if not the declared one.
+    #[serde(default)]
+    margin: Option<f64>,
+}
+
+async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
+    let query: Query = ask.fields()?;
+    let store = ask.instance.store()?;
+    let (a, b) = (store.find(&query.a).await?, store.find(&query.b).await?);
+    let (a, b) = (store.run(&a).await?, store.run(&b).await?);
+    let declared = declared(&a.record, &b.record);
+    let metric = match (query.metric, declared) {
+        (Some(metric), _) | (None, Some(metric)) => metric,
+        (None, None) => return Err(undeclared(&a.record, &b.record)),
+    };
+    // The declared margin is in the declared metric's unit and means nothing for another.
+    let of_declared = if declared == Some(metric) { b.record.plan.experiment.margin } else { 0.0 };
+    let margin = query.margin.unwrap_or(of_declared);
+    if !(margin.is_finite() && margin >= 0.0) {
+        return Err(QueryError::Invalid(format!("field `margin`: {margin} is not a size: give 0 or more")));
+    }
+    let comparison = computed(a, b, metric, margin).await?;
+    let mut frame = frame(&comparison);
+    if declared != Some(metric) {
+        let text = format!("`{metric}` is not the declared primary metric: read this as exploratory");
+        frame = frame.notice(Severity::Warning, text);
+    }
+    Ok(vec![frame])
+}
+
+/// The primary metric, if both runs declared the same.
+fn declared(a: &RunRecord, b: &RunRecord) -> Option<Metric> {
+    let (a, b) = (a.plan.experiment.primary, b.plan.experiment.primary);
+    (a == b).then_some(a)
+}
+
+fn undeclared(a: &RunRecord, b: &RunRecord) -> QueryError {
+    let (a, b) = (a.plan.experiment.primary, b.plan.experiment.primary);
+    QueryError::Refused(format!("the runs declare different primary metrics, `{a}` and `{b}`: say which in `metric`"))
+}
+
+/// Compares off the async threads: the resampling takes one core for a moment.
+async fn computed(a: Run, b: Run, metric: Metric, margin: f64) -> Result<RunComparison, QueryError> {
+    let seed = b.record.plan.experiment.seed;
+    let compared = tokio::task::spawn_blocking(move || compare_runs(&a, &b, metric, margin, seed)).await;
+    let compared = compared.map_err(|_| QueryError::Defect("the comparison was cut short".to_owned()))?;
+    compared.map_err(|refusal: Refusal| QueryError::Refused(one_line(&refusal)))
+}
+
+fn frame(comparison: &RunComparison) -> Frame {
+    let rows = &comparison.rows;
+    let role = |row: &Row| if row.primary { "primary" } else { "exploratory" };
+    let sentence = comparison.to_string();
+    let mut frame = Frame::new("compare", FrameType::NumericLong)
+        .with(Field::text("metric", rows.iter().map(|row| row.metric.to_string())))
+        .with(Field::text("role", rows.iter().map(role)))
+        .with(
+            Field::text("conclusion", rows.iter().map(|row| row.comparison.conclusion.to_string()))
+                .shown(|config| config.colours(&[("better", "green"), ("worse", "red"), ("equivalent", "blue")])),
+        )
+        .with(Field::text("unit", rows.iter().map(|row| row.metric.unit().grafana())))
+        .with(column("a", rows, |row| Some(row.comparison.a), |config| config.description(&comparison.a_title)))
+        .with(column("b", rows, |row| Some(row.comparison.b), |config| config.description(&comparison.b_title)))
+        .with(column("delta", rows, |row| Some(row.comparison.delta), |config| config.description("b - a")))
+        .with(column("ci_low", rows, |row| row.comparison.ci_low, |config| config))
+        .with(column("ci_high", rows, |row| row.comparison.ci_high, |config| config))
+        .with(column("p_value", rows, |row| Some(row.comparison.p_value), |config| config.range(0.0, 1.0)))
+        .with(column("p_adjusted", rows, |row| row.p_adjusted, |config| config.range(0.0, 1.0).description("Holm")))
+        .with(column(
+            "mde",
+            rows,
+            |row| row.comparison.mde,
+            |config| config.description("the smallest true difference that this comparison finds in 80 of 100 tries"),
+        ))
+        .with(Field::int("cases", rows.iter().map(|row| super::count(row.comparison.n_cases))))
+        .with(Field::int("clusters", rows.iter().map(|row| super::count(row.comparison.n_clusters))))
+        .notice(Severity::Info, sentence.as_str());
+    frame.meta.custom =
+        json!({"a": comparison.a, "b": comparison.b, "margin": comparison.margin, "sentence": sentence});
+    frame.meta.row_id_fields = vec![0];
+    frame
+}
+
+/// A column of numbers, whose unit is that of the row's metric and so stands in the row.
+fn column(
+    name: &str,
+    rows: &[Row],
+    value: impl Fn(&Row) -> Option<f64>,
+    change: impl FnOnce(Config) -> Config,
+) -> Field {
+    Field::float_or_null(name, rows.iter().map(value)).shown(|config| change(config.decimals(4)))
+}

@@ -1,0 +1,169 @@
+//! `runs`: the runs of the store, newest first, with what made each and its primary metric.
+//!
+//! A run that was started and never finished is listed as such, without figures; a damaged one is a notice, and the
+//! others are still listed.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+use super::{Ask, QueryType};
+use crate::frame::{Field, Frame, FrameType, Severity};
+use crate::plugin::error::QueryError;
+use crate::run::{Plan, RunRecord};
+use crate::stats::Estimate;
+use crate::store::{Store, StoreError};
+
+/// `runs` in the registry.
+pub(super) const TYPE: QueryType = QueryType { name: "runs", answer: |ask| Box::pin(answer(ask)) };
+
+const DEFAULT_LIMIT: usize = 100;
+const MAX_LIMIT: usize = 1_000;
+
+/// The quantile of latency that is shown.
+const P95: f64 = 0.95;
+
+/// The query's own fields.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    /// Only runs of this experiment.
+    #[serde(default)]
+    experiment: Option<String>,
+    /// Only runs of this arm.
+    #[serde(default)]
+    arm: Option<String>,
+    /// The most runs to list.
+    #[serde(default = "default_limit")]
+    limit: usize,
+}
+
+fn default_limit() -> usize {
+    DEFAULT_LIMIT
+}
+
+impl Query {
+    fn wants(&self, plan: &Plan) -> bool {
+        let is = |wanted: &Option<String>, name: &str| wanted.as_deref().is_none_or(|wanted| wanted == name);
+        is(&self.experiment, &plan.experiment.name) && is(&self.arm, &plan.arm.name)
+    }
+}
+
+/// A run of the list.
+struct Row {
+    plan: Plan,
+    /// What came of it, once it was published.
+    end: Option<End>,
+}
+
+struct End {
+    finished: DateTime<Utc>,
+    primary: Option<Estimate>,
+    answers: usize,
+    failures: usize,
+    p95_ms: Option<f64>,
+}
+
+impl From<RunRecord> for Row {
+    fn from(mut record: RunRecord) -> Self {
+        let failed = |count: (&crate::verdict::Class, &usize)| count.0.is_model_failure().then_some(*count.1);
+        let end = End {
+            finished: record.finished,
+            primary: record.metrics.remove(&record.plan.experiment.primary),
+            answers: record.classes.values().sum(),
+            failures: record.classes.iter().filter_map(failed).sum(),
+            p95_ms: record.latency_ms.iter().find(|quantile| quantile.q == P95).map(|quantile| quantile.value),
+        };
+        Self { plan: record.plan, end: Some(end) }
+    }
+}
+
+async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
+    let query: Query = ask.fields()?;
+    if !(1..=MAX_LIMIT).contains(&query.limit) {
+        return Err(QueryError::Invalid(format!("field `limit`: {} is not between 1 and {MAX_LIMIT}", query.limit)));
+    }
+    let store = ask.instance.store()?;
+    let (rows, damaged) = list(&store, &query).await?;
+    let mut frame = frame(&rows);
+    frame.meta.row_id_fields = vec![0];
+    for reason in damaged {
+        frame = frame.notice(Severity::Warning, reason);
+    }
+    Ok(vec![frame])
+}
+
+/// The newest runs that are wanted, and what is wrong with those that cannot be read.
+async fn list(store: &Store, query: &Query) -> Result<(Vec<Row>, Vec<String>), QueryError> {
+    let (mut rows, mut damaged) = (Vec::new(), Vec::new());
+    for id in store.ids().await?.iter().rev() {
+        match row(store, id).await {
+            Ok(Some(row)) if query.wants(&row.plan) => rows.push(row),
+            Ok(_) => {}
+            Err(error @ StoreError::Damaged { .. }) => damaged.push(QueryError::from(error).to_string()),
+            Err(error) => return Err(error.into()),
+        }
+        if rows.len() == query.limit {
+            break;
+        }
+    }
+    Ok((rows, damaged))
+}
+
+async fn row(store: &Store, id: &str) -> Result<Option<Row>, StoreError> {
+    match store.record(id).await? {
+        Some(record) => Ok(Some(record.into())),
+        None => Ok(store.plan(id).await?.map(|plan| Row { plan, end: None })),
+    }
+}
+
+fn frame(rows: &[Row]) -> Frame {
+    let estimate = |row: &Row| row.end.as_ref().and_then(|end| end.primary.clone());
+    Frame::new("runs", FrameType::Table)
+        .with(Field::text("run", rows.iter().map(|row| &row.plan.id)))
+        .with(Field::time_or_null("started", rows.iter().map(|row| row.plan.started.timestamp_nanos_opt())))
+        .with(
+            Field::text("status", rows.iter().map(|row| if row.end.is_some() { "published" } else { "unfinished" }))
+                .shown(|config| config.colours(&[("published", "green"), ("unfinished", "orange")])),
+        )
+        .with(Field::text("experiment", rows.iter().map(|row| &row.plan.experiment.name)))
+        .with(Field::text("arm", rows.iter().map(|row| &row.plan.arm.name)))
+        .with(Field::text("dataset", rows.iter().map(|row| &row.plan.dataset.name)))
+        .with(Field::text("prompt", rows.iter().map(|row| row.plan.arm.choice.to_string())))
+        .with(Field::text("model", rows.iter().map(|row| model(&row.plan))))
+        .with(Field::text("quantization", rows.iter().map(|row| &row.plan.model.spec.quantization)))
+        .with(Field::text("profile", rows.iter().map(|row| row.plan.experiment.profile.as_str())))
+        .with(Field::int("cases", rows.iter().map(|row| super::count(row.plan.dataset.cases))))
+        .with(Field::text("metric", rows.iter().map(|row| row.plan.experiment.primary.to_string())))
+        .with(number("value", rows, |row| estimate(row).map(|primary| primary.value)))
+        .with(number("ci_low", rows, |row| estimate(row)?.ci_low))
+        .with(number("ci_high", rows, |row| estimate(row)?.ci_high))
+        .with(
+            number("failed", rows, |row| row.end.as_ref().and_then(|end| share(end.failures, end.answers)))
+                .shown(|config| config.unit("percentunit").range(0.0, 1.0).description("answers that are no verdict")),
+        )
+        .with(
+            number("p95_latency", rows, |row| row.end.as_ref()?.p95_ms)
+                .shown(|config| config.unit("ms").decimals(0).description("from window to verdict")),
+        )
+        .with(number("duration", rows, seconds).shown(|config| config.unit("s").decimals(0)))
+        .with(Field::text_or_null("commit", rows.iter().map(|row| row.plan.environment.commit.clone())))
+}
+
+/// A column of numbers to three places, of which some are not known.
+fn number(name: &str, rows: &[Row], value: impl Fn(&Row) -> Option<f64>) -> Field {
+    Field::float_or_null(name, rows.iter().map(value)).shown(|config| config.decimals(3))
+}
+
+/// The model's name; a demo model is never named without saying so.
+fn model(plan: &Plan) -> String {
+    if plan.model.spec.demo { format!("{} (demo model)", plan.arm.model) } else { plan.arm.model.clone() }
+}
+
+fn seconds(row: &Row) -> Option<f64> {
+    let taken = row.end.as_ref()?.finished - row.plan.started;
+    taken.to_std().ok().map(|taken| taken.as_secs_f64())
+}
+
+fn share(part: usize, whole: usize) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}

@@ -1,0 +1,252 @@
+//! Takes secrets out of log lines before anything else sees them: `[REDACTED:kind]` in place of each.
+//!
+//! A secret is found by its own shape (a JWT, a `ghp_…` token, a PEM block), by the header that carries it, or by the
+//! key it is assigned to in logfmt, JSON, YAML, a flag, a query string or a URL. What merely looks random (image
+//! digests, trace ids, UUIDs, hashes) stays, because it is evidence. Nothing is decoded or looked up, and a secret with
+//! neither shape nor key cannot be seen: redaction lowers the risk of leaking, it does not end it.
+//!
+//! A line without a trigger word costs one scan and no allocation.
+
+mod keyed;
+mod pem;
+mod shaped;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use regex::Regex;
+
+use crate::stream::Window;
+
+/// Version of the rules; part of what makes two runs comparable, raised whenever an output could change.
+pub const VERSION: &str = "1";
+
+/// What a replaced text was; its name stands in the replacement. In order of precedence where two overlap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// A PEM private key block, an age key, or a base64-wrapped one.
+    PrivateKey,
+    /// The credentials of an `Authorization` header, or after `Bearer` or `Basic`.
+    Auth,
+    /// The value of a `Cookie` or `Set-Cookie` header.
+    Cookie,
+    /// The value of a password-like key.
+    Password,
+    /// The value of a secret-, token- or key-like key.
+    Token,
+    /// User and password, or a token, before the host of a URL.
+    UrlUserinfo,
+    /// A token recognised by its issuer's format.
+    ApiKey,
+    /// A JSON web token.
+    Jwt,
+    /// An e-mail address; only where the policy asks for it.
+    Email,
+    /// An IP address that is neither loopback nor unspecified; only where the policy asks for it.
+    Ip,
+}
+
+impl Kind {
+    /// Every kind, in order of precedence.
+    pub const ALL: [Self; 10] = [
+        Self::PrivateKey,
+        Self::Auth,
+        Self::Cookie,
+        Self::Password,
+        Self::Token,
+        Self::UrlUserinfo,
+        Self::ApiKey,
+        Self::Jwt,
+        Self::Email,
+        Self::Ip,
+    ];
+
+    /// The name in the replacement and in counts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PrivateKey => "private_key",
+            Self::Auth => "auth",
+            Self::Cookie => "cookie",
+            Self::Password => "password",
+            Self::Token => "token",
+            Self::UrlUserinfo => "url_userinfo",
+            Self::ApiKey => "api_key",
+            Self::Jwt => "jwt",
+            Self::Email => "email",
+            Self::Ip => "ip",
+        }
+    }
+}
+
+/// What is replaced beyond secrets, which always are. Addresses are off by default: they are often the evidence.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Replace IP addresses.
+    pub ip: bool,
+    /// Replace e-mail addresses.
+    pub email: bool,
+}
+
+/// How many texts of each kind were replaced.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts([u64; Kind::ALL.len()]);
+
+impl Counts {
+    /// The count of one kind.
+    pub fn get(&self, kind: Kind) -> u64 {
+        self.0[kind as usize]
+    }
+
+    /// The sum over all kinds.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// The kinds that occurred, with their counts.
+    pub fn iter(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
+        Kind::ALL.into_iter().map(|kind| (kind, self.get(kind))).filter(|(_, count)| *count > 0)
+    }
+
+    fn add(&mut self, kind: Kind) {
+        self.0[kind as usize] += 1;
+    }
+}
+
+/// Writes `kind=count`, separated by spaces.
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (kind, count)) in self.iter().enumerate() {
+            write!(f, "{}{}={count}", if i == 0 { "" } else { " " }, kind.name())?;
+        }
+        Ok(())
+    }
+}
+
+/// A stretch of a line to be replaced: byte offsets at character boundaries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Span {
+    start: usize,
+    end: usize,
+    kind: Kind,
+}
+
+/// The rules, compiled once.
+#[derive(Debug)]
+pub struct Redactor {
+    policy: Policy,
+    /// Matches wherever any rule could; everything else is skipped.
+    trigger: Regex,
+    keyed: keyed::Rules,
+    shaped: shaped::Rules,
+    pem: pem::Rules,
+}
+
+impl Redactor {
+    /// Compiles the rules for a policy.
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            trigger: regex(TRIGGER),
+            keyed: keyed::Rules::new(),
+            shaped: shaped::Rules::new(),
+            pem: pem::Rules::new(),
+        }
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// The line with every secret replaced; borrowed, and nothing allocated, when there is none.
+    pub fn redact<'a>(&self, line: &'a str) -> Cow<'a, str> {
+        let spans = self.spans(line);
+        if spans.is_empty() { Cow::Borrowed(line) } else { Cow::Owned(replace(line, &spans)) }
+    }
+
+    /// Redacts all lines of a window in place, also keys whose block spans several entries of one stream.
+    pub fn redact_window(&self, window: &mut Window) -> Counts {
+        let mut counts = Counts::default();
+        let blocks = self.pem.blocks(window);
+        for (i, entry) in window.entries.iter_mut().enumerate() {
+            let mut spans = self.spans(&entry.line);
+            if let Some(&(start, end)) = blocks.get(&i) {
+                spans.push(Span { start, end, kind: Kind::PrivateKey });
+                merge(&mut spans);
+            }
+            if spans.is_empty() {
+                continue;
+            }
+            spans.iter().for_each(|span| counts.add(span.kind));
+            entry.line = replace(&entry.line, &spans);
+        }
+        counts
+    }
+
+    fn spans(&self, line: &str) -> Vec<Span> {
+        let mut spans = Vec::new();
+        if self.policy.ip {
+            shaped::ips(line, &mut spans);
+        }
+        if self.trigger.is_match(line) {
+            self.pem.inline(line, &mut spans);
+            self.keyed.find(line, &mut spans);
+            self.shaped.find(line, self.policy.email, &mut spans);
+        }
+        merge(&mut spans);
+        spans
+    }
+}
+
+/// One cheap alternation in front of all rules. Every rule's match must contain one of these.
+const TRIGGER: &str = concat!(
+    r"(?i-u:@|authorization|bearer|basic|cookie|pass|pwd|secret|token|credential|[a-z][_-]?key",
+    r"|auth\\*[\x22'=:]|eyj|lS0tlS1c|-----begin|sig=|signature|gh[pousr]_|github_pat_|gl[a-z]{2,6}-|sk-|[sr]k_|xox|xapp-",
+    r"|a[a-z]{3}[a-z0-9]{16}|aiza|ya29|npm_|hf_|glsa_|glc_|hv[sbr]\.|dckr_|pypi-|sg\.|whsec_|shpat_|dop_v1_)"
+);
+
+/// Compiles a pattern of this module; each is a constant that the tests compile.
+fn regex(pattern: &str) -> Regex {
+    Regex::new(pattern).expect("a constant pattern that the tests compile")
+}
+
+/// Sorts spans and joins those that overlap or touch; the kind of higher precedence wins.
+fn merge(spans: &mut Vec<Span>) {
+    spans.sort_by_key(|span| (span.start, span.end));
+    spans.dedup_by(|next, kept| {
+        let overlap = next.start < kept.end;
+        if overlap {
+            kept.end = kept.end.max(next.end);
+            kept.kind = kept.kind.min(next.kind);
+        }
+        overlap
+    });
+}
+
+fn replace(line: &str, spans: &[Span]) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut done = 0;
+    for span in spans {
+        out.push_str(&line[done..span.start]);
+        out.push_str("[REDACTED:");
+        out.push_str(span.kind.name());
+        out.push(']');
+        done = span.end;
+    }
+    out.push_str(&line[done..]);
+    out
+}
+
+/// Whether a word is more likely a credential than a word of a sentence: long enough, and mixed.
+fn looks_secret(word: &str) -> bool {
+    if word.len() < 8 || word.starts_with("sha256:") || word.starts_with("[REDACTED:") {
+        return false;
+    }
+    let has = |test: fn(&u8) -> bool| word.bytes().any(|b| test(&b));
+    let letters = has(u8::is_ascii_alphabetic);
+    let inner_upper = word.bytes().skip(1).any(|b| b.is_ascii_uppercase()) && has(u8::is_ascii_lowercase);
+    letters && (has(u8::is_ascii_digit) || inner_upper || word.len() >= 32)
+}
+
+#[cfg(test)]
+mod tests;

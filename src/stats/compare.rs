@@ -1,0 +1,349 @@
+//! Two runs over the same cases: is the second better, worse, as good, or can this dataset not tell?
+//!
+//! The difference is paired case by case, summed per cluster, tested by flipping the signs of clusters, and bounded by
+//! resampling clusters. Who was *a* and who *b* changes the signs of the answer and nothing else.
+
+use serde::{Deserialize, Serialize};
+
+use super::cluster::{Part, effective_clusters, standard_error, total};
+use super::estimate::Method;
+use super::exact::share_at_most;
+use super::power::minimum_detectable_effect;
+use super::resample::{Resampled, replicates_for};
+pub use super::signflip::Permutation;
+use super::signflip::two_sided;
+use super::{ALPHA, Direction, FEWEST_CLUSTERS, Scale, StatsError, check};
+
+/// Patterns drawn where there are too many to visit: the p-value 0.05 then has a standard error of 0.002.
+const FLIPS: usize = 9_999;
+/// Differences and limits nearer to zero than this are zero: what rounding leaves of sums that cancel.
+const ZERO: f64 = 1e-12;
+
+/// One case as two runs scored it, repeats averaged.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pair<'a> {
+    /// The capture that the case was cut from.
+    pub cluster: &'a str,
+    /// The first run's score.
+    pub a: f64,
+    /// The second run's score.
+    pub b: f64,
+}
+
+/// What is declared before two runs are compared.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Plan {
+    /// Which way the metric improves.
+    pub direction: Direction,
+    /// What values it can take.
+    pub scale: Scale,
+    /// The largest difference that would not matter, in the metric's unit; 0 if every difference does.
+    pub margin: f64,
+    /// Seed of the draws, recorded with the result.
+    pub seed: u64,
+}
+
+/// What may be said about run *b* against run *a*.
+///
+/// - *equivalent*: the 95 % interval lies inside ±margin: any difference is too small to matter, be it ever so
+///   significant. Two one-sided tests at 2.5 % each (Schuirmann 1987, J. Pharmacokinet. Biopharm. 15:657-680).
+/// - *better*, *worse*: p <= 0.05 **and** the 95 % interval lies on one side of zero. Either alone would be a test at
+///   5 %; asking both keeps the two printed numbers from contradicting the word beside them.
+/// - *cannot tell*: anything else, and always below [`FEWEST_CLUSTERS`] clusters. Never read it as *no difference*.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Conclusion {
+    /// *b* is better.
+    Better,
+    /// *b* is worse.
+    Worse,
+    /// They differ by less than the declared margin.
+    Equivalent,
+    /// The data do not decide it.
+    CannotTell,
+}
+
+impl std::fmt::Display for Conclusion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Better => "better",
+            Self::Worse => "worse",
+            Self::Equivalent => "equivalent",
+            Self::CannotTell => "cannot tell",
+        })
+    }
+}
+
+/// Two runs compared on one metric.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The first run's mean over cases.
+    pub a: f64,
+    /// The second run's.
+    pub b: f64,
+    /// `b` - `a`, in the metric's unit; better is positive only where higher is.
+    pub delta: f64,
+    /// Lower 95 % limit of the difference; `None` where no honest one exists.
+    pub ci_low: Option<f64>,
+    /// Upper limit; present whenever the lower is.
+    pub ci_high: Option<f64>,
+    /// Probability of a difference at least this large, either way, between equal runs.
+    pub p_value: f64,
+    /// The smallest true difference that a comparison like this one finds in about 80 of 100 tries; `None` where unknown.
+    pub mde: Option<f64>,
+    /// Standard error of the difference; what [`super::power`] plans the next dataset from.
+    pub standard_error: Option<f64>,
+    /// What may be said.
+    pub conclusion: Conclusion,
+    /// Cases that both runs have.
+    pub n_cases: usize,
+    /// Clusters they were cut from.
+    pub n_clusters: usize,
+    /// Cases that the two runs score differently.
+    pub discordant: usize,
+    /// Where the interval comes from.
+    pub method: Method,
+    /// Where the p-value comes from.
+    pub permutation: Permutation,
+}
+
+/// A one-sided answer for a gate: may *b* replace *a*?
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gate {
+    /// `b` - `a`, in the metric's unit.
+    pub delta: f64,
+    /// The worst difference that the data leave possible at 95 %, one-sided; `None` where no honest one exists.
+    pub bound: Option<f64>,
+    /// The loss that would still be accepted.
+    pub margin: f64,
+    /// Whether the bound stays within it.
+    pub outcome: GateOutcome,
+    /// Clusters behind the answer.
+    pub n_clusters: usize,
+    /// Where the bound comes from.
+    pub method: Method,
+}
+
+/// What a gate says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GateOutcome {
+    /// Any loss is smaller than the margin.
+    NonInferior,
+    /// The loss is larger than the margin, at the same confidence.
+    Inferior,
+    /// The data do not decide it; a gate does not open on that.
+    CannotTell,
+}
+
+/// Compares run *b* with run *a* on the cases that both have.
+///
+/// # Errors
+/// No pairs, a value that is not finite or off its scale, a margin that is negative or not finite.
+pub fn compare(pairs: &[Pair<'_>], plan: &Plan) -> Result<Comparison, StatsError> {
+    Ok(Paired::new(pairs, plan)?.compare(plan))
+}
+
+/// Asks whether *b* loses at most `plan.margin` against *a*: the one-sided 95 % bound against the margin.
+///
+/// CPMP 2000, *Points to consider on switching between superiority and non-inferiority*, IV.2; the bound is the limit
+/// of the two-sided 90 % interval.
+///
+/// # Errors
+/// As [`compare`].
+pub fn non_inferiority(pairs: &[Pair<'_>], plan: &Plan) -> Result<Gate, StatsError> {
+    Ok(Paired::new(pairs, plan)?.gate(plan))
+}
+
+/// The sum of a cluster's differences.
+fn difference(cases: &[Pair<'_>]) -> f64 {
+    let sum: f64 = cases.iter().map(|case| case.b - case.a).sum();
+    if sum.abs() > ZERO { sum } else { 0.0 }
+}
+
+fn outcome(largest_loss: f64, smallest_loss: f64, margin: f64) -> GateOutcome {
+    if largest_loss <= margin + ZERO {
+        GateOutcome::NonInferior
+    } else if smallest_loss > margin {
+        GateOutcome::Inferior
+    } else {
+        GateOutcome::CannotTell
+    }
+}
+
+/// How much is drawn; tests that compare thousands of times draw less.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Draws {
+    pub(super) replicates: usize,
+    pub(super) flips: usize,
+}
+
+/// The differences by cluster.
+pub(super) struct Paired {
+    a: f64,
+    b: f64,
+    pub(super) parts: Vec<Part>,
+    n_cases: usize,
+    discordant: usize,
+    pub(super) draws: Draws,
+}
+
+impl Paired {
+    pub(super) fn new(pairs: &[Pair<'_>], plan: &Plan) -> Result<Self, StatsError> {
+        if !(plan.margin.is_finite() && plan.margin >= 0.0) {
+            return Err(StatsError::Parameter { name: "margin", value: plan.margin, expected: "zero or more" });
+        }
+        if pairs.is_empty() {
+            return Err(StatsError::Empty);
+        }
+        for pair in pairs {
+            check(pair.cluster, pair.a, plan.scale)?;
+            check(pair.cluster, pair.b, plan.scale)?;
+        }
+        // Sums of floating-point numbers depend on their order; the cases of a run arrive in any.
+        let mut sorted = pairs.to_vec();
+        sorted.sort_by(|x, y| x.cluster.cmp(y.cluster).then(x.a.total_cmp(&y.a)).then(x.b.total_cmp(&y.b)));
+        let mean = |value: fn(&Pair<'_>) -> f64| sorted.iter().map(value).sum::<f64>() / sorted.len() as f64;
+        let parts: Vec<_> = sorted
+            .chunk_by(|x, y| x.cluster == y.cluster)
+            .map(|cases| Part { sum: difference(cases), weight: cases.len() as f64 })
+            .collect();
+        let draws = Draws { replicates: replicates_for(parts.len()), flips: FLIPS };
+        let discordant = sorted.iter().filter(|pair| (pair.b - pair.a).abs() > ZERO).count();
+        Ok(Self { a: mean(|pair| pair.a), b: mean(|pair| pair.b), parts, n_cases: sorted.len(), discordant, draws })
+    }
+
+    pub(super) fn compare(&self, plan: &Plan) -> Comparison {
+        let (interval, method) = self.interval(ALPHA / 2.0, plan);
+        let (p_value, permutation) = two_sided(&self.sums(), self.draws.flips, plan.seed);
+        Comparison {
+            a: self.a,
+            b: self.b,
+            delta: self.delta(),
+            ci_low: interval.map(|interval| interval.0),
+            ci_high: interval.map(|interval| interval.1),
+            p_value,
+            mde: self.minimum_detectable_effect(plan.scale),
+            standard_error: standard_error(&self.parts),
+            conclusion: self.conclude(interval, p_value, plan),
+            n_cases: self.n_cases,
+            n_clusters: self.parts.len(),
+            discordant: self.discordant,
+            method,
+            permutation,
+        }
+    }
+
+    pub(super) fn gate(&self, plan: &Plan) -> Gate {
+        let (interval, method) = self.interval(ALPHA, plan);
+        let interval = interval.filter(|_| self.parts.len() >= FEWEST_CLUSTERS);
+        let (bound, outcome) = match (interval, plan.direction) {
+            (None, _) => (None, GateOutcome::CannotTell),
+            (Some((low, high)), Direction::HigherIsBetter) => (Some(low), outcome(-low, -high, plan.margin)),
+            (Some((low, high)), Direction::LowerIsBetter) => (Some(high), outcome(high, low, plan.margin)),
+        };
+        Gate { delta: self.delta(), bound, margin: plan.margin, outcome, n_clusters: self.parts.len(), method }
+    }
+
+    fn delta(&self) -> f64 {
+        let all = total(&self.parts);
+        all.sum / all.weight
+    }
+
+    fn sums(&self) -> Vec<f64> {
+        self.parts.iter().map(|part| part.sum).collect()
+    }
+
+    /// The difference that more than half of the clusters share, which mostly is none; 0 if they share no other.
+    fn usual(&self) -> f64 {
+        let mut differences: Vec<f64> = self.parts.iter().map(|part| part.sum / part.weight).collect();
+        differences.sort_by(f64::total_cmp);
+        let shared = differences.chunk_by(|x, y| x == y).find(|same| 2 * same.len() > differences.len());
+        shared.map_or(0.0, |same| same[0])
+    }
+
+    /// How many clusters depart from `usual`, and the share of cases that lie in those above and below it.
+    fn departing(&self, usual: f64) -> (usize, f64, f64) {
+        let (mut count, mut above, mut below) = (0, 0.0, 0.0);
+        for part in &self.parts {
+            let difference = part.sum / part.weight;
+            count += usize::from(difference != usual);
+            above += if difference > usual { part.weight } else { 0.0 };
+            below += if difference < usual { part.weight } else { 0.0 };
+        }
+        let all = total(&self.parts).weight;
+        (count, above / all, below / all)
+    }
+
+    /// The interval of the difference that misses on each side with probability `tail`.
+    ///
+    /// The percentile interval, widened for few clusters, by measurement: over 2,000 worlds each it covers 94 to 97 %
+    /// for clustered outcomes of 12 to 120 clusters, where BCa covers 92 to 96 % and bootstrap-t 92 to 95 %, because
+    /// differences between like runs are symmetric and both corrections then add noise. With 20 clusters of long-tailed
+    /// latencies it covers 93 % (BCa 88 %, bootstrap-t 90 %); with 20 clusters of which a few became much slower 87 %
+    /// (BCa 90 %, bootstrap-t 92 %).
+    fn interval(&self, tail: f64, plan: &Plan) -> (Option<(f64, f64)>, Method) {
+        if self.parts.len() < 2 {
+            return (None, Method::NoInterval);
+        }
+        let usual = self.usual();
+        let (departing, above, below) = self.departing(usual);
+        if departing < FEWEST_CLUSTERS {
+            return match plan.scale {
+                Scale::Unit => (Some(self.exact_interval(usual, above, below, tail)), Method::Exact),
+                Scale::Real => (None, Method::NoInterval),
+            };
+        }
+        match Resampled::ratio(&self.parts, self.draws.replicates, plan.seed).percentile(tail) {
+            Some((low, high)) => (Some((low, high)), Method::PercentileBootstrap),
+            None => (None, Method::NoInterval),
+        }
+    }
+
+    /// What the difference can be when too few clusters depart from the usual one to resample them.
+    ///
+    /// In a metric from 0 to 1 a case above the usual difference adds at most 1 - usual to it, and one below takes at
+    /// most 1 + usual. Both shares are bounded by Clopper-Pearson on the effective number of clusters. Around a usual
+    /// difference of zero the interval contains zero, as it must where the test cannot reject; without any difference
+    /// it is ±(1 - tail^(1/C)).
+    fn exact_interval(&self, usual: f64, above: f64, below: f64, tail: f64) -> (f64, f64) {
+        let clusters = effective_clusters(&self.parts);
+        let most = |share: f64| share_at_most(share * clusters, clusters, tail);
+        (usual - most(below) * (1.0 + usual), usual + most(above) * (1.0 - usual))
+    }
+
+    /// From the observed variance between clusters; where too few depart to know it, from the largest share that may.
+    fn minimum_detectable_effect(&self, scale: Scale) -> Option<f64> {
+        let clusters = self.parts.len();
+        if clusters < FEWEST_CLUSTERS {
+            return None;
+        }
+        let usual = self.usual();
+        let (departing, above, below) = self.departing(usual);
+        let error = match scale {
+            _ if departing >= FEWEST_CLUSTERS => standard_error(&self.parts)?,
+            Scale::Unit => {
+                let effective = effective_clusters(&self.parts);
+                let share = share_at_most((above + below) * effective, effective, ALPHA);
+                (1.0 + usual.abs()) * (share / effective).sqrt()
+            }
+            Scale::Real => return None,
+        };
+        minimum_detectable_effect(error, clusters)
+    }
+
+    fn conclude(&self, interval: Option<(f64, f64)>, p_value: f64, plan: &Plan) -> Conclusion {
+        let Some((low, high)) = interval.filter(|_| self.parts.len() >= FEWEST_CLUSTERS) else {
+            return Conclusion::CannotTell;
+        };
+        let (rises, falls) = (low > ZERO, high < -ZERO);
+        if plan.margin > 0.0 && low >= -plan.margin && high <= plan.margin {
+            return Conclusion::Equivalent;
+        }
+        match (p_value <= ALPHA && (rises || falls), rises == (plan.direction == Direction::HigherIsBetter)) {
+            (false, _) => Conclusion::CannotTell,
+            (true, true) => Conclusion::Better,
+            (true, false) => Conclusion::Worse,
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The store: where runs live, as plain files under one URL.
+//!
+//! `runs/<id>/plan.json` is written when a run starts, `results.parquet` when it ends and `run.json` last: a run
+//! without it was never published. Every write is atomic: a reader sees the old state or the new one.
+
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as Key;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+use crate::hash;
+use crate::problem::did_you_mean;
+use crate::run::{FORMAT, Plan, Run, RunRecord};
+
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The URL names no store that can be opened.
+    #[error("cannot open store `{url}`: {reason}")]
+    Url {
+        /// As given.
+        url: String,
+        /// What is wrong with it, and the way out.
+        reason: String,
+    },
+    /// No run goes by this name.
+    #[error("no run `{reference}` in {url}: {hint}")]
+    Unknown {
+        /// As given.
+        reference: String,
+        /// The store.
+        url: String,
+        /// The closest run, or how to list them.
+        hint: String,
+    },
+    /// A file of a run is damaged.
+    #[error(
+        "{file} in {url} is damaged: {reason}\n  hint: the other runs are unaffected; remove this one or restore it"
+    )]
+    Damaged {
+        /// Key of the file.
+        file: String,
+        /// The store.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The storage itself failed.
+    #[error("store {url}: {source}")]
+    Storage {
+        /// The store.
+        url: String,
+        /// The cause.
+        source: object_store::Error,
+    },
+}
+
+/// A place for runs.
+#[derive(Debug, Clone)]
+pub struct Store {
+    url: String,
+    objects: Arc<dyn ObjectStore>,
+    folder: PathBuf,
+}
+
+impl Store {
+    /// Opens the store at a path or `file://` URL; the folder is created if it does not exist.
+    ///
+    /// # Errors
+    /// A scheme that is not supported, or a folder that cannot be created.
+    pub fn open(url: &str) -> Result<Self, StoreError> {
+        let refuse = |reason: String| StoreError::Url { url: url.to_owned(), reason };
+        let path = match url.split_once("://") {
+            None => url,
+            Some(("file", path)) => path,
+            Some((scheme, _)) => return Err(refuse(format!("`{scheme}` is not supported; use a path or file://"))),
+        };
+        std::fs::create_dir_all(path).map_err(|error| refuse(error.to_string()))?;
+        let folder = std::path::absolute(path).map_err(|error| refuse(error.to_string()))?;
+        let objects = LocalFileSystem::new_with_prefix(&folder).map_err(|error| refuse(error.to_string()))?;
+        Ok(Self { url: format!("file://{}", folder.display()), objects: Arc::new(objects), folder })
+    }
+
+    /// The store's URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Local folder of a run, for its journal.
+    pub fn folder(&self, id: &str) -> PathBuf {
+        self.folder.join("runs").join(id)
+    }
+
+    /// Writes a run's plan.
+    ///
+    /// # Errors
+    /// If the storage fails.
+    pub async fn put_plan(&self, plan: &Plan) -> Result<(), StoreError> {
+        self.put(&key(&plan.id, "plan.json"), to_json(plan)).await
+    }
+
+    /// Publishes a finished run: its results, then the record that commits it. The record's hash of the results is
+    /// filled in here.
+    ///
+    /// # Errors
+    /// If the storage fails; the run is then still unpublished and can be finished again.
+    pub async fn commit(&self, run: &mut Run) -> Result<(), StoreError> {
+        let id = run.record.plan.id.clone();
+        let table = table::encode(&run.results).map_err(|reason| self.damaged(&key(&id, "results.parquet"), reason))?;
+        run.record.results_sha256 = hash::sha256(&table);
+        self.put(&key(&id, "results.parquet"), table).await?;
+        self.put(&key(&id, "run.json"), to_json(&run.record)).await
+    }
+
+    /// Ids of all runs, published or not, oldest first.
+    ///
+    /// # Errors
+    /// If the storage fails.
+    pub async fn ids(&self) -> Result<Vec<String>, StoreError> {
+        let listing = self.objects.list_with_delimiter(Some(&Key::from("runs"))).await;
+        let listing = listing.map_err(|source| self.failed(source))?;
+        let mut ids: Vec<String> =
+            listing.common_prefixes.iter().filter_map(|prefix| Some(prefix.filename()?.to_owned())).collect();
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// The record of a published run; `None` if it was never published.
+    ///
+    /// # Errors
+    /// A damaged record, or a failing storage.
+    pub async fn record(&self, id: &str) -> Result<Option<RunRecord>, StoreError> {
+        self.json(&key(id, "run.json")).await
+    }
+
+    /// The plan of a run; `None` if the run does not exist.
+    ///
+    /// # Errors
+    /// A damaged plan, or a failing storage.
+    pub async fn plan(&self, id: &str) -> Result<Option<Plan>, StoreError> {
+        self.json(&key(id, "plan.json")).await
+    }
+
+    /// A published run with its results, which are held to the record's hash.
+    ///
+    /// # Errors
+    /// An unknown or unpublished run, damaged files, or a failing storage.
+    pub async fn run(&self, id: &str) -> Result<Run, StoreError> {
+        let Some(record) = self.record(id).await? else {
+            let hint = "it is not finished: `assay eval resume` continues it".to_owned();
+            return Err(StoreError::Unknown { reference: id.to_owned(), url: self.url.clone(), hint });
+        };
+        let file = key(id, "results.parquet");
+        let Some(bytes) = self.get(&file).await? else {
+            return Err(self.damaged(&file, "the file is gone".to_owned()));
+        };
+        if hash::sha256(&bytes) != record.results_sha256 {
+            return Err(self.damaged(&file, "its hash is not the one in run.json".to_owned()));
+        }
+        let results = table::decode(bytes).map_err(|reason| self.damaged(&file, reason))?;
+        Ok(Run { record, results })
+    }
+
+    /// The id that a person means: an id, a unique beginning of one, or an arm's name for its newest published run.
+    ///
+    /// # Errors
+    /// A reference that fits no run or several.
+    pub async fn find(&self, reference: &str) -> Result<String, StoreError> {
+        let ids = self.ids().await?;
+        let by_prefix: Vec<&String> = ids.iter().filter(|id| id.starts_with(reference)).collect();
+        if let Some(exact) = ids.iter().find(|id| *id == reference) {
+            return Ok(exact.clone());
+        }
+        if let [only] = by_prefix[..] {
+            return Ok(only.clone());
+        }
+        let mut arms = Vec::new();
+        for id in ids.iter().rev() {
+            if let Some(record) = self.record(id).await? {
+                if record.plan.arm.name == reference {
+                    return Ok(id.clone());
+                }
+                arms.push(record.plan.arm.name);
+            }
+        }
+        let hint = match by_prefix.len() {
+            0 => did_you_mean(reference, ids.iter().chain(&arms).map(String::as_str))
+                .unwrap_or_else(|| "`assay eval list` shows them".to_owned()),
+            several => format!("{several} runs begin so"),
+        };
+        Err(StoreError::Unknown { reference: reference.to_owned(), url: self.url.clone(), hint })
+    }
+
+    async fn json<T: serde::de::DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, StoreError> {
+        let Some(bytes) = self.get(key).await? else { return Ok(None) };
+        let raw: serde_json::Value =
+            serde_json::from_slice(&bytes).map_err(|error| self.damaged(key, error.to_string()))?;
+        if raw.get("format").and_then(serde_json::Value::as_u64) != Some(u64::from(FORMAT)) {
+            let reason = format!("its format is {}, this version of assay reads {FORMAT}", raw["format"]);
+            return Err(self.damaged(key, reason));
+        }
+        serde_json::from_value(raw).map(Some).map_err(|error| self.damaged(key, error.to_string()))
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<bytes::Bytes>, StoreError> {
+        match self.objects.get(key).await {
+            Ok(found) => {
+                let chunks: Vec<bytes::Bytes> =
+                    found.into_stream().try_collect().await.map_err(|source| self.failed(source))?;
+                Ok(Some(chunks.concat().into()))
+            }
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(self.failed(source)),
+        }
+    }
+
+    async fn put(&self, key: &Key, bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.objects.put(key, bytes.into()).await.map(|_| ()).map_err(|source| self.failed(source))
+    }
+
+    fn damaged(&self, key: &Key, reason: String) -> StoreError {
+        StoreError::Damaged { file: key.to_string(), url: self.url.clone(), reason }
+    }
+
+    fn failed(&self, source: object_store::Error) -> StoreError {
+        StoreError::Storage { url: self.url.clone(), source }
+    }
+}
+
+fn key(id: &str, file: &str) -> Key {
+    Key::from(format!("runs/{id}/{file}"))
+}
+
+fn to_json(value: &impl serde::Serialize) -> Vec<u8> {
+    let mut text = serde_json::to_vec_pretty(value).expect("records have no map with non-string keys");
+    text.push(b'\n');
+    text
+}
+
+/// Whether a path looks like the folder of a store, for messages.
+pub fn is_store(path: &Path) -> bool {
+    path.join("runs").is_dir()
+}

@@ -1,0 +1,119 @@
+// Command host starts the plugin the way Grafana does, asks it questions and prints or checks the answers.
+//
+// It is built on the very libraries Grafana itself uses to talk to a plugin (hashicorp/go-plugin and
+// grafana-plugin-sdk-go), so what decodes here decodes there. It knows nothing about how Assay works inside.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// options are what the command line asked for.
+type options struct {
+	plugin  string
+	store   string
+	root    string
+	queries []string
+	format  string
+	assert  bool
+	alert   bool
+	verbose bool
+	timeout time.Duration
+}
+
+func main() {
+	opts, err := parse(os.Args[1:], os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err == nil {
+		err = run(opts, os.Stdout)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "host:", err)
+		os.Exit(1)
+	}
+}
+
+// parse reads the command line; it prints the usage itself.
+func parse(args []string, usage io.Writer) (options, error) {
+	var opts options
+	flags := flag.NewFlagSet("host", flag.ContinueOnError)
+	flags.SetOutput(usage)
+	flags.StringVar(&opts.plugin, "plugin", "", "`path` of gpx_assay (required)")
+	flags.StringVar(&opts.store, "store", "", "`path or URL` of the store that the data source points at")
+	flags.StringVar(&opts.root, "root", "", "`path` of the folder with prompts/ and golden/, for the evidence behind a verdict")
+	flags.Func("query", "a query as `JSON`, may be repeated; without one, a tour: runs, compare, analyze", func(text string) error {
+		opts.queries = append(opts.queries, text)
+		return nil
+	})
+	flags.StringVar(&opts.format, "format", "table", "`table` or json")
+	flags.BoolVar(&opts.assert, "assert", false, "check the protocol and every answer; exit 1 if anything is off")
+	flags.BoolVar(&opts.alert, "alert", false, "send the queries as an alert rule would (FromAlert)")
+	flags.BoolVar(&opts.verbose, "verbose", false, "show the plugin's log")
+	flags.DurationVar(&opts.timeout, "timeout", 30*time.Second, "deadline of each call")
+	if err := flags.Parse(args); err != nil {
+		return opts, err
+	}
+	if opts.plugin == "" {
+		return opts, errors.New("--plugin is missing: give the path of gpx_assay")
+	}
+	if opts.format != "table" && opts.format != "json" {
+		return opts, fmt.Errorf("unknown format %q: choose table or json", opts.format)
+	}
+	return opts, nil
+}
+
+// run does everything between the start of the plugin and its end, and always ends it.
+func run(opts options, out io.Writer) error {
+	host, err := start(opts)
+	if err != nil {
+		return err
+	}
+	err = ask(context.Background(), host, opts, out)
+	end := host.stop()
+	if opts.format == "table" {
+		fmt.Fprintf(out, "plugin ready in %d ms; %s\n", host.startup.Milliseconds(), end)
+	}
+	if opts.assert && !end.graceful {
+		err = errors.Join(err, fmt.Errorf("shutdown: %s", end))
+	}
+	return err
+}
+
+// ask puts the questions and, with --assert, checks the answers and the protocol around them.
+func ask(ctx context.Context, host *host, opts options, out io.Writer) error {
+	report := &report{out: out, format: opts.format}
+	health, err := host.health(ctx, roleAdmin)
+	if err != nil {
+		return fmt.Errorf("CheckHealth: %w", err)
+	}
+	report.health(health)
+	var checks checks
+	if opts.assert {
+		checks.protocol(ctx, host)
+	}
+	queries := opts.queries
+	if len(queries) == 0 {
+		queries, err = tour(ctx, host)
+		if err != nil {
+			return err
+		}
+	}
+	answers, err := host.query(ctx, opts.alert, roleAdmin, queries...)
+	if err != nil {
+		return fmt.Errorf("QueryData: %w", err)
+	}
+	for i, query := range queries {
+		answer := answers.Responses[refID(i)]
+		report.answer(query, answer)
+		checks.answer(refID(i), query, answer)
+	}
+	return checks.result(opts.assert, out)
+}

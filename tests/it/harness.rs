@@ -1,0 +1,5 @@
+//! The harness from outside: the real binary, a real llama-server, an installation in a folder of its own.
+
+mod faults;
+mod folder;
+mod runs;

@@ -1,0 +1,116 @@
+//! What a session leaves behind, and that a killed one goes on where it stood.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::folder::{Folder, experiment, stderr};
+use crate::gguf::Habit;
+
+fn ids(list: &Value, status: &str) -> Vec<String> {
+    let rows = list.as_array().unwrap().iter().filter(|row| row["status"] == status);
+    rows.map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_session_publishes_runs_that_can_be_listed_shown_and_compared() {
+    let folder = Folder::new(8, Habit::Brief);
+    let report = folder.json(&["eval", "run", "experiment.toml", "--json"]);
+    assert_eq!(report["runs"].as_array().unwrap().len(), 3);
+    assert_eq!(report["comparisons"][0]["rows"][0]["metric"], "root_cause");
+
+    let list = folder.json(&["eval", "list", "--json"]);
+    assert_eq!(ids(&list, "published").len(), 3);
+    let shown = folder.json(&["eval", "show", "rules", "--json"]);
+    // The rules know a full disk when they see one, and a healthy log.
+    assert_eq!(shown["metrics"]["root_cause"]["value"], 1.0, "{shown}");
+    assert_eq!(shown["classes"]["ok"], 8);
+    let model = folder.json(&["eval", "show", "a", "--json"]);
+    assert_eq!(model["model"]["gguf_sha256"], model["model"]["spec"]["kind"]["sha256"]);
+    assert!(model["model"]["build_info"].as_str().is_some_and(|build| !build.is_empty()));
+    assert!(model["metrics"]["prompt_tokens"]["value"].as_f64().unwrap() > 300.0);
+
+    let compared = folder.json(&["eval", "compare", "a", "rules", "--json"]);
+    let row = &compared["rows"][0];
+    for field in ["metric", "a", "b", "delta", "ci_low", "ci_high", "p_value", "mde", "conclusion"] {
+        assert!(row.get(field).is_some(), "{field} is missing in {row}");
+    }
+    assert_eq!(row["b"], 1.0);
+}
+
+#[test]
+fn the_reproducible_profile_repeats_itself_and_an_a_a_comparison_claims_nothing() {
+    let folder = Folder::new(6, Habit::Brief);
+    let first = folder.json(&["eval", "run", "experiment.toml", "--json"]);
+    let second = folder.json(&["eval", "run", "experiment.toml", "--json"]);
+    let id = |report: &Value| report["runs"][1]["id"].as_str().unwrap().to_owned();
+    let (a, b) = (id(&first), id(&second));
+    let answers = |id: &str| -> BTreeMap<String, Value> {
+        let text = std::fs::read_to_string(folder.path("store/runs").join(id).join("journal.jsonl")).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.map(|line| (line["case"].to_string(), line["verdict"].clone())).collect()
+    };
+    assert_eq!(answers(&a), answers(&b));
+    let compared = folder.json(&["eval", "compare", &a, &b, "--json"]);
+    for row in compared["rows"].as_array().unwrap() {
+        let claims = ["better", "worse"].iter().any(|word| row["conclusion"] == *word);
+        // Latency is measured, not decided by the seed.
+        assert!(!claims || row["metric"].as_str().unwrap().ends_with("_ms"), "{row}");
+    }
+}
+
+#[test]
+fn a_killed_session_resumes_and_asks_no_finished_question_again() {
+    let folder = Folder::new(20, Habit::Brief);
+    let mut child = folder
+        .command(&["eval", "run", "experiment.toml"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    while folder.journaled().len() < 9 {
+        assert!(started.elapsed() < Duration::from_secs(120), "nothing is answered");
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let before = folder.journaled();
+    let list = folder.json(&["eval", "list", "--json"]);
+    assert_eq!(ids(&list, "unfinished").len(), 3);
+    let resumed = folder.assay(&["eval", "resume"]);
+    assert!(resumed.status.success(), "{}", stderr(&resumed));
+    assert_eq!(ids(&folder.json(&["eval", "list", "--json"]), "published").len(), 3);
+
+    let after = folder.journaled();
+    assert_eq!(after.len(), 60, "each question has one answer");
+    assert_eq!(folder.json(&["eval", "show", "a", "--json"])["resumed"], 1);
+    // What stood in the journals before the kill still stands there, with the time at which it was asked.
+    for line in before {
+        assert!(after.contains(&line), "{line} is gone");
+    }
+    let again = folder.assay(&["eval", "resume"]);
+    assert!(stderr(&again).contains("nothing to resume"), "{}", stderr(&again));
+}
+
+#[test]
+fn the_throughput_profile_reuses_the_prefix() {
+    let folder = Folder::new(8, Habit::Brief);
+    folder.write("experiment.toml", &experiment("throughput"));
+    folder.json(&["eval", "run", "experiment.toml", "--json"]);
+    let model = folder.json(&["eval", "show", "a", "--json"]);
+    assert!(model["metrics"]["cached_tokens"]["value"].as_f64().unwrap() > 100.0, "{}", model["metrics"]);
+    assert_eq!(model["model"]["slots"], 4);
+
+    folder.write("other.toml", &experiment("reproducible"));
+    folder.json(&["eval", "run", "other.toml", "--json"]);
+    let runs = folder.json(&["eval", "list", "--json"]);
+    let old = runs.as_array().unwrap().iter().find(|row| row["arm"] == "a" && row["profile"] == "throughput").unwrap();
+    let refused = folder.assay(&["eval", "compare", "a", old["id"].as_str().unwrap()]);
+    assert!(!refused.status.success());
+    assert!(stderr(&refused).contains("`experiment.profile`: reproducible against throughput"), "{}", stderr(&refused));
+}

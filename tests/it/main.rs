@@ -1,0 +1,8 @@
+//! The integration tests, one binary: each module proves one promise of the product from outside.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod gguf;
+mod harness;
+mod llama;
+mod tidy;
