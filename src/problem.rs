@@ -116,7 +116,7 @@ fn with_value(message: &str, value: Option<&str>) -> String {
     format!("{message}, at `{}`", excerpt(first_line))
 }
 
-/// At most [`EXCERPT`] characters of a value, for a message.
+/// The beginning of a value, short enough for a message.
 pub fn excerpt(value: &str) -> String {
     if value.chars().count() <= EXCERPT {
         return value.to_owned();

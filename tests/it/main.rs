@@ -5,4 +5,5 @@
 mod gguf;
 mod harness;
 mod llama;
+mod plugin;
 mod tidy;
