@@ -3,7 +3,7 @@
 
 mod canned;
 mod faults;
-mod live;
+pub(crate) mod live;
 mod managed;
 mod wire;
 

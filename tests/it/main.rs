@@ -5,5 +5,6 @@
 mod gguf;
 mod harness;
 mod llama;
+mod pipeline;
 mod plugin;
 mod tidy;

@@ -114,3 +114,25 @@ fn the_throughput_profile_reuses_the_prefix() {
     assert!(!refused.status.success());
     assert!(stderr(&refused).contains("`experiment.profile`: reproducible against throughput"), "{}", stderr(&refused));
 }
+
+#[test]
+fn no_log_text_and_no_secret_is_in_the_store() {
+    let folder = Folder::new(4, Habit::Brief);
+    folder.json(&["eval", "run", "experiment.toml", "--json"]);
+    let mut folders = vec![folder.path("store")];
+    let mut files = 0;
+    while let Some(path) = folders.pop() {
+        for entry in std::fs::read_dir(path).unwrap().flatten() {
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+                continue;
+            }
+            files += 1;
+            let bytes = std::fs::read(entry.path()).unwrap();
+            let text = String::from_utf8_lossy(&bytes);
+            assert!(!text.contains("no space left"), "{} holds a log line", entry.path().display());
+            assert!(!text.contains("You read logs"), "{} holds a prompt", entry.path().display());
+        }
+    }
+    assert!(files > 10);
+}

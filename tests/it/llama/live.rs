@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::{endless_question, question};
 use crate::gguf::{Habit, Tiny};
 
-pub(super) const CONTEXT: u32 = 1024;
+pub(crate) const CONTEXT: u32 = 1024;
 
 /// A llama-server that can be started: `ASSAY_LLAMA_SERVER`, or whatever `scripts/llama-server` finds or brings.
 pub(crate) fn program() -> PathBuf {
@@ -31,7 +31,7 @@ pub(crate) fn program() -> PathBuf {
 }
 
 /// How the tests start a server in `dir`.
-pub(super) fn launch(dir: &TempDir, habit: Habit, profile: Profile) -> Launch {
+pub(crate) fn launch(dir: &TempDir, habit: Habit, profile: Profile) -> Launch {
     Launch {
         program: program(),
         model: Tiny { seed: 1, context: 16 * CONTEXT, habit }.write(dir.path()),
@@ -45,14 +45,14 @@ pub(super) fn launch(dir: &TempDir, habit: Habit, profile: Profile) -> Launch {
 }
 
 /// A running server, its client and the folder that it needs.
-pub(super) struct Rig {
-    pub(super) server: Server,
-    pub(super) client: Client,
-    pub(super) identity: Identity,
-    pub(super) dir: TempDir,
+pub(crate) struct Rig {
+    pub(crate) server: Server,
+    pub(crate) client: Client,
+    pub(crate) identity: Identity,
+    pub(crate) dir: TempDir,
 }
 
-pub(super) async fn start(habit: Habit, profile: Profile) -> Rig {
+pub(crate) async fn start(habit: Habit, profile: Profile) -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let (server, identity) = Server::start(&launch(&dir, habit, profile)).await.unwrap();
     Rig { client: server.client(), server, identity, dir }
