@@ -47,6 +47,14 @@ snapshots:
 bench *ARGS:
     cargo bench --locked -- "$@"
 
+# The digest against Python's drain3: lines/s, MB/s, memory, growth, as ratios in one run.
+bench-digest *ARGS:
+    @tests/digest-quality/bench-digest "$@"
+
+# Grouping quality against ground truth, and the recall of decisive entries, against drain3 and simple sampling.
+digest-quality *ARGS:
+    @tests/digest-quality/digest-quality "$@"
+
 # A second working tree ../NAME on a branch of that name, sharing the built dependencies.
 worktree NAME:
     @scripts/worktree "$1"

@@ -5,10 +5,9 @@ use std::fmt::Write;
 use super::level::Level;
 use super::mine::Mined;
 use super::record::Records;
-use super::scan::Scanner;
 use super::select::Claim;
 use super::shorten::{self, Short};
-use super::{Budget, Digest, Omitted, Shown, clock, scan, values};
+use super::{Budget, Digest, Omitted, account, clock, values};
 use crate::stream::Window;
 
 /// Bytes kept free for the OMITTED line while choosing; the final text is measured again.
@@ -32,11 +31,11 @@ pub(super) struct Findings<'a> {
 }
 
 /// A template as it would stand in the text, without its id.
-struct Block {
-    template: u32,
+pub(super) struct Block {
+    pub(super) template: u32,
     head: String,
-    line: Short,
-    values: Vec<(String, usize)>,
+    pub(super) line: Short,
+    pub(super) values: Vec<(String, usize)>,
 }
 
 impl Block {
@@ -57,27 +56,34 @@ impl Block {
 pub(super) fn render(findings: &Findings<'_>, budget: Budget) -> Digest {
     let max = budget.bytes();
     let header = header(findings.window);
+    let lines = account::lines(findings);
     let mut blocks = choose(findings, max.saturating_sub(header.len()));
     loop {
-        let digest = write(findings, &header, &blocks, budget);
-        if digest.text.len() <= max {
-            return digest;
+        let omitted = account::omitted(findings, &blocks, &lines);
+        let text = text(&header, &blocks, &omitted);
+        if text.len() <= max {
+            return account::digest(findings, &blocks, text, omitted, budget);
         }
-        let score = |i: &usize| findings.claims[blocks[*i].template as usize].score;
-        let weakest = |with_values: bool| {
-            let candidates = (0..blocks.len()).filter(|&i| !with_values || !blocks[i].values.is_empty());
-            candidates.min_by(|a, b| score(a).total_cmp(&score(b)).then(b.cmp(a)))
-        };
-        if let Some(at) = weakest(true) {
-            blocks[at].values.clear();
-            continue;
-        }
-        let weakest = weakest(false);
-        match weakest {
-            Some(weakest) => drop(blocks.remove(weakest)),
-            None => return nothing(findings, &header, budget),
+        if !give_way(findings, &mut blocks) {
+            let text = if header.len() <= max { header } else { String::new() };
+            return account::digest(findings, &blocks, text, omitted, budget);
         }
     }
+}
+
+/// Takes the values from the weakest block that has any, else the weakest block itself; false if there is none.
+fn give_way(findings: &Findings<'_>, blocks: &mut Vec<Block>) -> bool {
+    let score = |i: &usize| findings.claims[blocks[*i].template as usize].score;
+    let weakest = |with_values: bool| {
+        let candidates = (0..blocks.len()).filter(|&i| !with_values || !blocks[i].values.is_empty());
+        candidates.min_by(|a, b| score(a).total_cmp(&score(b)).then(b.cmp(a)))
+    };
+    match (weakest(true), weakest(false)) {
+        (Some(at), _) => blocks[at].values.clear(),
+        (None, Some(at)) => drop(blocks.remove(at)),
+        (None, None) => return false,
+    }
+    true
 }
 
 fn header(window: &Window) -> String {
@@ -188,92 +194,17 @@ fn with_values(findings: &Findings<'_>, chosen: &mut [Block]) {
     }
 }
 
-fn write(findings: &Findings<'_>, header: &str, blocks: &[Block], budget: Budget) -> Digest {
+fn text(header: &str, blocks: &[Block], omitted: &Omitted) -> String {
     let mut text = header.to_owned();
     for (id, block) in (1..).zip(blocks) {
         block.write(id, &mut text);
     }
-    let mut templates: Vec<Shown> = (1..).zip(blocks).map(|(id, block)| shown(findings, id, block)).collect();
-    let omitted = collect(findings, blocks, &mut templates);
     if omitted.templates > 0 {
         let mut levels: Vec<(Level, usize)> = omitted.by_level.iter().map(|(level, lines)| (*level, *lines)).collect();
         levels.sort_by(|a, b| b.1.cmp(&a.1).then(b.0.cmp(&a.0)));
         let levels: Vec<String> = levels.iter().map(|(level, lines)| format!("{lines} {level}")).collect();
-        let _ =
-            write!(text, "\nOMITTED {} templates, {} lines: {}", omitted.templates, omitted.lines, levels.join(", "));
+        let Omitted { templates, lines, .. } = omitted;
+        let _ = write!(text, "\nOMITTED {templates} templates, {lines} lines: {}", levels.join(", "));
     }
-    let lines = findings.window.entries.len();
-    Digest { estimated_tokens: budget.estimate(&text), text, templates, omitted, lines }
-}
-
-/// Deals the entries out to the shown templates and counts those of the others.
-fn collect(findings: &Findings<'_>, blocks: &[Block], templates: &mut [Shown]) -> Omitted {
-    let Findings { records, mined, .. } = findings;
-    let mut place = vec![None; mined.templates.len()];
-    for (n, block) in blocks.iter().enumerate() {
-        place[block.template as usize] = Some(n);
-    }
-    let mut omitted = Omitted {
-        templates: place.iter().filter(|place| place.is_none()).count(),
-        truncated_lines: blocks.iter().filter(|block| block.line.cut).count(),
-        ..Omitted::default()
-    };
-    for (entry, &record) in (0u32..).zip(&records.of) {
-        let template = mined.of[record as usize] as usize;
-        match place[template] {
-            Some(n) => templates[n].entries.push(entry),
-            None => {
-                omitted.lines += 1;
-                *omitted.by_level.entry(mined.templates[template].level).or_default() += 1;
-            }
-        }
-    }
-    omitted
-}
-
-fn shown(findings: &Findings<'_>, id: usize, block: &Block) -> Shown {
-    let Findings { window, records, mined, claims, components } = findings;
-    let found = &mined.templates[block.template as usize];
-    let claim = &claims[block.template as usize];
-    let head = records.all[found.first as usize].head;
-    let ts = |record: u32| window.entries[records.all[record as usize].head as usize].ts;
-    Shown {
-        id: format!("T{id}"),
-        count: found.count as usize,
-        first_ns: ts(found.first),
-        last_ns: ts(found.last),
-        component: components.get(found.component as usize).cloned().unwrap_or_else(|| "-".to_owned()),
-        level: found.level,
-        exemplar: head as usize,
-        template: pattern(&window.entries[head as usize].line, &found.tokens),
-        values: block.values.clone(),
-        score: claim.score,
-        why: claim.why.clone(),
-        entries: Vec::new(),
-    }
-}
-
-/// The exemplar with its variables as `<_>`.
-fn pattern(line: &str, tokens: &[u64]) -> String {
-    let mut found = Vec::new();
-    Scanner::default().tokens(line.as_bytes(), &mut found);
-    let mut text = String::new();
-    let mut from = 0;
-    for (token, &hash) in found.iter().zip(tokens) {
-        let (start, end) = (token.start as usize, token.end as usize);
-        text += line.get(from..start).unwrap_or_default();
-        let raw = line.get(start..end).unwrap_or_default();
-        text += &if hash == scan::MASK { "<_>".to_owned() } else { scan::masked(raw) };
-        from = end;
-    }
-    text += line.get(from..).unwrap_or_default();
-    shorten::fit(&shorten::clean(&text), FAILURE_LINE)
-}
-
-/// What remains when not even one template fits: the header, or not even that.
-fn nothing(findings: &Findings<'_>, header: &str, budget: Budget) -> Digest {
-    let mut digest = write(findings, header, &[], budget);
-    digest.text = if header.len() <= budget.bytes() { header.to_owned() } else { String::new() };
-    digest.estimated_tokens = budget.estimate(&digest.text);
-    digest
+    text
 }

@@ -1,9 +1,10 @@
 //! How much a template deserves its place: severe, rare, new, the first failure and what stands beside it.
 
+use super::hash::mix;
 use super::level::Level;
 use super::mine::{HashedMap, Mined};
 use super::record::Records;
-use super::scan::{self, mix};
+use super::scan;
 use super::templates::Template;
 use crate::stream::Window;
 

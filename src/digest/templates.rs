@@ -5,9 +5,10 @@
 //! `permission denied` soon stand in one template, and the cause is gone. Sums of terms, one for each token, find such
 //! shapes without comparing any two: the sum less one term is the same for all of them.
 
+use super::hash::{mix, term};
 use super::level::Level;
 use super::mine::HashedMap;
-use super::scan::{MASK, mix, term};
+use super::scan::MASK;
 
 /// A position is a variable once this many different words were seen in it, all else being equal.
 const VARIABLE_FROM: usize = 4;

@@ -13,15 +13,17 @@ const MAX_VALUE: usize = 64;
 /// A variable with more values than this identifies, it does not explain.
 const MAX_DISTINCT: usize = 64;
 
-/// Records of one template that are looked at. Of more, this many spread evenly stand for all and counts are estimates:
-/// a window from Loki rarely has as many lines in all.
-const SAMPLED: usize = 4096;
+/// Up to this many records of one template are all looked at: a window from Loki rarely has as many lines.
+const EXACT: usize = 4096;
+
+/// Of more, this many spread evenly stand for all, and counts are estimates.
+const SAMPLED: usize = 1024;
 
 /// The top values of the variable that tells most about `heads` (entries of one template): few values, unevenly spread.
 pub(super) fn telling(window: &Window, heads: &[u32]) -> Vec<(String, usize)> {
     let (mut scanner, mut tokens) = (Scanner::default(), Vec::new());
     let mut columns: Vec<Column<'_>> = Vec::new();
-    let sampled = heads.len().min(SAMPLED);
+    let sampled = if heads.len() > EXACT { SAMPLED } else { heads.len() };
     for n in 0..sampled {
         let line = &window.entries[heads[n * heads.len() / sampled] as usize].line;
         scanner.tokens(line.as_bytes(), &mut tokens);
