@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::super::hash::{SEED, hash_at, hash_bytes, low_bits, mix};
+use crate::digest::hash::{SEED, hash_at, hash_bytes, low_bits, mix};
 use super::{MASK, MAX_WORD, Scanner, bits_at, fill_down, fill_up};
 
 impl Scanner {
