@@ -27,6 +27,7 @@ pub mod compare;
 pub mod frame;
 
 // --- adapters: one per outside thing ---
+pub mod http;
 pub mod installation;
 pub mod llama;
 pub mod store;
