@@ -8,6 +8,7 @@
 pub mod hash;
 pub mod problem;
 pub mod stream;
+pub mod logql;
 pub mod ontology;
 pub mod model;
 pub mod redact;
@@ -22,6 +23,7 @@ pub mod rules;
 pub mod experiment;
 pub mod run;
 pub mod analyze;
+pub mod guard;
 pub mod summary;
 pub mod compare;
 pub mod frame;
