@@ -32,6 +32,7 @@ pub mod frame;
 pub mod http;
 pub mod installation;
 pub mod llama;
+pub mod loki;
 pub mod store;
 
 // --- surfaces: adapters put to work for people and Grafana ---

@@ -6,6 +6,7 @@ mod canned;
 mod gguf;
 mod harness;
 mod llama;
+mod loki;
 mod pipeline;
 mod plugin;
 mod tidy;
