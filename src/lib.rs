@@ -8,6 +8,7 @@
 pub mod hash;
 pub mod problem;
 pub mod stream;
+pub mod logql;
 pub mod ontology;
 pub mod model;
 pub mod redact;
@@ -22,13 +23,16 @@ pub mod rules;
 pub mod experiment;
 pub mod run;
 pub mod analyze;
+pub mod guard;
 pub mod summary;
 pub mod compare;
 pub mod frame;
 
 // --- adapters: one per outside thing ---
+pub mod http;
 pub mod installation;
 pub mod llama;
+pub mod loki;
 pub mod store;
 
 // --- surfaces: adapters put to work for people and Grafana ---

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,23 @@ pub struct Entry {
     pub stream: u32,
     /// The line without its line ending.
     pub line: String,
+}
+
+/// The time that a query looks at, in nanoseconds since the Unix epoch: from `start` on, up to but without `end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeRange {
+    /// First instant that belongs to it.
+    pub start: i64,
+    /// First instant after it.
+    pub end: i64,
+}
+
+impl TimeRange {
+    /// How long it is; zero if it ends before it starts.
+    pub fn length(&self) -> Duration {
+        let nanos = i128::from(self.end) - i128::from(self.start);
+        Duration::from_nanos(u64::try_from(nanos.max(0)).expect("the difference of two i64 fits a u64"))
+    }
 }
 
 /// The entries of one query result, oldest first, across all its streams. An entry's index is its id.

@@ -2,22 +2,22 @@
 //!
 //! Answers are streamed, so that the first token can be timed and an abandoned question frees its slot. Whatever is
 //! read is read up to a bound. Neither proxies nor redirects are followed: log text goes to the configured server or
-//! nowhere. Plain HTTP only; for `https` the crate needs reqwest's feature `rustls`.
+//! nowhere. Plain HTTP only.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{RequestBuilder, Response, Url, redirect};
+use reqwest::{RequestBuilder, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::http::{Secret, plain_builder};
 use crate::model::{Model, ModelError, Question, Reply};
 
 use super::answer::Answer;
 use super::error::{EndpointError, infra, of_status, transport};
 use super::identity::Identity;
-use super::secret::Secret;
 use super::stream::Events;
 use super::wire::{AppliedTemplate, Chat, ChatRequest, InputTokens, Models, Props, Slot, TokenizeRequest, Tokens};
 
@@ -70,10 +70,9 @@ impl Client {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let http = reqwest::Client::builder()
+        let http = plain_builder()
+            .gzip(false)
             .default_headers(headers)
-            .no_proxy()
-            .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT)
             // llama-server 0.7.0 closed the connection under 6 of 300 requests that came on one used before, and a
             // question that may have arrived is not sent twice. A new connection costs a round trip.

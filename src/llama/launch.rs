@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::ServerError;
-use super::secret::Secret;
+use crate::http::Secret;
 
 /// The first bytes of every GGUF file.
 const MAGIC: [u8; 4] = *b"GGUF";

@@ -12,15 +12,14 @@ mod identity;
 mod launch;
 mod process;
 mod retry;
-mod secret;
 mod server;
 mod stream;
 mod wire;
 
+pub use crate::http::Secret;
 pub use client::{Client, Progress};
 pub use error::{EndpointError, ServerError};
 pub use identity::Identity;
 pub use launch::{Launch, Profile};
 pub use retry::{Retry, retry};
-pub use secret::Secret;
 pub use server::{Server, gguf_sha256};

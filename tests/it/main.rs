@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod canned;
 mod gguf;
 mod harness;
 mod llama;
+mod loki;
 mod pipeline;
 mod plugin;
 mod tidy;

@@ -1,0 +1,114 @@
+//! Just enough of LogQL to find the stream selectors in a query: what its cost is asked by, and where it can be
+//! narrowed.
+//!
+//! Strings and comments are skipped, nothing is validated: Loki itself says what is wrong with a query.
+
+use std::ops::Range;
+
+use crate::stream::Labels;
+
+/// The stream selectors of a query, braces included, in their order. A selector that is not closed is left out.
+pub fn selectors(query: &str) -> Vec<&str> {
+    spans(query).into_iter().map(|span| &query[span]).collect()
+}
+
+/// The query with each selector narrowed to the one stream with these labels; `None` if it has no selector.
+pub fn narrowed(query: &str, labels: &Labels) -> Option<String> {
+    let matchers: Vec<String> = labels.0.iter().map(|(name, value)| format!("{name}={}", quoted(value))).collect();
+    let matchers = matchers.join(", ");
+    let (mut text, mut done) = (String::with_capacity(query.len() + matchers.len() + 2), 0);
+    for span in spans(query) {
+        let inside = span.start + 1..span.end - 1;
+        let comma = if query[inside.clone()].trim().is_empty() || matchers.is_empty() { "" } else { ", " };
+        // In front, because what stands there may end with a comment.
+        text.push_str(&query[done..inside.start]);
+        text.push_str(&matchers);
+        text.push_str(comma);
+        done = inside.start;
+    }
+    text.push_str(&query[done..]);
+    (done > 0).then_some(text)
+}
+
+/// A LogQL string: Go's escapes, of which these are enough.
+fn quoted(value: &str) -> String {
+    let mut text = String::with_capacity(value.len() + 2);
+    text.push('"');
+    for c in value.chars() {
+        match c {
+            '"' | '\\' => text.extend(['\\', c]),
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            '\t' => text.push_str("\\t"),
+            c if c.is_control() => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => text.push(c),
+        }
+    }
+    text.push('"');
+    text
+}
+
+fn spans(query: &str) -> Vec<Range<usize>> {
+    let bytes = query.as_bytes();
+    let (mut spans, mut open, mut at) = (Vec::new(), None, 0);
+    while at < bytes.len() {
+        match bytes[at] {
+            quote @ (b'"' | b'`') => at = string_end(bytes, at, quote),
+            b'#' => at = bytes[at..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |line| at + line),
+            b'{' => open = Some(at),
+            b'}' => spans.extend(open.take().map(|start| start..at + 1)),
+            _ => {}
+        }
+        at += 1;
+    }
+    spans
+}
+
+/// Where the string that starts at `start` is closed.
+fn string_end(bytes: &[u8], start: usize, quote: u8) -> usize {
+    let mut at = start + 1;
+    while at < bytes.len() && bytes[at] != quote {
+        at += if bytes[at] == b'\\' && quote == b'"' { 2 } else { 1 };
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn selectors_are_found_outside_strings_and_comments() {
+        for (query, expected) in [
+            (r#"{app="a}b"} |= "{x}""#, vec![r#"{app="a}b"}"#]),
+            (r#"sum(rate({app="a"}[5m])) / sum(rate({app=~`b{2}`}[5m]))"#, vec![r#"{app="a"}"#, "{app=~`b{2}`}"]),
+            ("# {no}\n{app=\"a\\\"}\"} | line_format \"{{.x}}\"", vec!["{app=\"a\\\"}\"}"]),
+            (r#"{app="a""#, vec![]),
+            ("1+1", vec![]),
+        ] {
+            assert_eq!(selectors(query), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_narrowed_query_selects_one_stream() {
+        let labels: Labels = [("app", "a\"\\\n"), ("pod", "p")].into_iter().collect();
+        let narrow = narrowed(r#"{app=~"a.*" } |= "{x}" | json"#, &labels);
+        assert_eq!(narrow.as_deref(), Some(r#"{app="a\"\\\n", pod="p", app=~"a.*" } |= "{x}" | json"#));
+        assert_eq!(narrowed("vector(1)", &labels), None);
+        assert_eq!(narrowed(r#"{a="b"}"#, &Labels::default()).as_deref(), Some(r#"{a="b"}"#));
+    }
+
+    proptest! {
+        #[test]
+        fn no_query_makes_it_panic(query in "\\PC{0,60}|[{}\"`#\\\\a=é\n]{0,40}") {
+            let labels: Labels = [("app", "é")].into_iter().collect();
+            let found = selectors(&query).len();
+            let narrow = narrowed(&query, &labels);
+            prop_assert_eq!(narrow.is_some(), found > 0);
+            prop_assert_eq!(narrow.map_or(0, |narrow| selectors(&narrow).len()), found);
+        }
+    }
+}

@@ -1,0 +1,443 @@
+//! Every way in which a question to Loki fails, in words that name the query, the place and the way out.
+//!
+//! Loki explains itself in plain text; this is the only place that reads those texts. Log text is left out.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use crate::problem::excerpt;
+
+/// Longest explanation of a server that is passed on, in characters.
+const MAX_REASON: usize = 400;
+
+/// Why a Loki cannot be asked with these settings.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// The address cannot be used.
+    #[error("cannot use `{url}` as the address of a Loki: {reason}")]
+    Url {
+        /// The address, or a placeholder where it carries credentials.
+        url: String,
+        /// What is wrong with it, and the way out.
+        reason: String,
+    },
+    /// A setting is missing or cannot be sent. The value is not shown: it may be secret.
+    #[error("{setting}: {reason}")]
+    Setting {
+        /// The setting, as the user knows it.
+        setting: String,
+        /// What is wrong with it, and the way out.
+        reason: String,
+    },
+    /// The HTTP client itself could not be set up.
+    #[error("cannot set up the HTTP client for Loki: {0}")]
+    Setup(String),
+}
+
+/// Where in a query something is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// 1-based line.
+    pub line: usize,
+    /// 1-based character in it.
+    pub column: usize,
+    /// What stands there, shortened; empty at the end of the query.
+    pub near: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)?;
+        if self.near.is_empty() { f.write_str(" (its end)") } else { write!(f, " (at `{}`)", self.near) }
+    }
+}
+
+/// Why a question to Loki has no answer. Everything shown is short, on one line and free of credentials.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LokiError {
+    /// The query is not LogQL.
+    #[error("Loki cannot read the query `{query}`{}: {reason}", .place.as_ref().map(|place| format!(" at {place}")).unwrap_or_default())]
+    Query {
+        /// The query.
+        query: String,
+        /// Where in it, if Loki says so.
+        place: Option<Place>,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// The time range is longer than this Loki allows.
+    #[error("the time range of the query `{query}` is {asked}, Loki allows {limit}: narrow the time range")]
+    RangeTooLong {
+        /// The query.
+        query: String,
+        /// Its time range, as Loki says it.
+        asked: String,
+        /// The limit, as Loki says it.
+        limit: String,
+    },
+    /// A metric query gives more series than this Loki allows.
+    #[error(
+        "the query `{query}` gives more than {limit} series: select fewer streams, narrow the time range, or aggregate \
+         by fewer labels (sum, topk)"
+    )]
+    TooManySeries {
+        /// The query.
+        query: String,
+        /// The limit.
+        limit: u64,
+    },
+    /// More entries were asked for at once than this Loki gives.
+    #[error("Loki gives at most {limit} entries of the query `{query}` at once: ask for fewer")]
+    TooManyEntries {
+        /// The query.
+        query: String,
+        /// The limit.
+        limit: u32,
+    },
+    /// More entries at one instant than Loki gives out at once, so that the rest cannot be reached.
+    #[error(
+        "the query `{query}` gives {limit} or more entries of one stream at {ts} ns, and Loki gives no more at once: \
+         add a line filter, or raise max_entries_limit_per_query in Loki"
+    )]
+    Crowded {
+        /// The query.
+        query: String,
+        /// The instant, in nanoseconds since the Unix epoch.
+        ts: i64,
+        /// Entries that Loki gives at once.
+        limit: u32,
+    },
+    /// This Loki has tenants and was told none.
+    #[error("Loki at {url} wants a tenant: set the organisation id (header X-Scope-OrgID)")]
+    NoTenant {
+        /// The address.
+        url: String,
+    },
+    /// The credentials are missing, wrong or not enough.
+    #[error("Loki at {url} denies access (status {status}): {reason}; check the credentials and the tenant")]
+    Denied {
+        /// The address.
+        url: String,
+        /// HTTP status.
+        status: u16,
+        /// What it says.
+        reason: String,
+    },
+    /// Loki has no capacity now.
+    #[error("Loki at {url} is busy: {reason}{}", retry_text(.retry_after))]
+    Busy {
+        /// The address.
+        url: String,
+        /// What it says.
+        reason: String,
+        /// When to come back, if it says so.
+        retry_after: Option<Duration>,
+    },
+    /// No answer in time.
+    #[error("the query `{query}` took longer than {}: narrow the time range or add label matchers", budget_text(.budget))]
+    Timeout {
+        /// The query, or the path that was asked.
+        query: String,
+        /// Our own patience; `None` if Loki or a gateway gave up.
+        budget: Option<Duration>,
+    },
+    /// Loki refuses the request for another reason.
+    #[error("Loki refuses the query `{query}` (status {status}): {reason}{hint}")]
+    Refused {
+        /// The query, or the path that was asked.
+        query: String,
+        /// HTTP status.
+        status: u16,
+        /// What it says.
+        reason: String,
+        /// The way out, with its separator, if one is known.
+        hint: &'static str,
+    },
+    /// Loki or what stands before it fails.
+    #[error("Loki at {url} fails (status {status}): {reason}")]
+    Unavailable {
+        /// The address.
+        url: String,
+        /// HTTP status.
+        status: u16,
+        /// What it says.
+        reason: String,
+    },
+    /// The conversation does not come about, or breaks off.
+    #[error("cannot reach Loki at {url}: {reason}")]
+    Unreachable {
+        /// The address.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+    /// The answer is larger than what is read.
+    #[error("the answer to the query `{query}` is larger than {limit} bytes: narrow the time range or lower the limit")]
+    TooLarge {
+        /// The query, or the path that was asked.
+        query: String,
+        /// Most bytes that are read.
+        limit: usize,
+    },
+    /// What answers is no Loki, or not one that is understood.
+    #[error("what answers at {url} does not speak as Loki does: {reason}")]
+    NotLoki {
+        /// The address.
+        url: String,
+        /// What is odd.
+        reason: String,
+    },
+}
+
+impl LokiError {
+    /// Whether the same question may have an answer later.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Busy { .. } | Self::Timeout { .. } | Self::Unavailable { .. } | Self::Unreachable { .. })
+    }
+
+    /// Whether the person who wrote the query can mend it; else it is for who runs Loki or set up the data source.
+    pub fn is_about_the_query(&self) -> bool {
+        matches!(
+            self,
+            Self::Query { .. }
+                | Self::RangeTooLong { .. }
+                | Self::TooManySeries { .. }
+                | Self::TooManyEntries { .. }
+                | Self::Crowded { .. }
+                | Self::TooLarge { .. }
+                | Self::Refused { status: 400, .. }
+        )
+    }
+
+    /// When Loki asked to be asked again.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+fn retry_text(after: &Option<Duration>) -> String {
+    after.map_or("; try again later".to_owned(), |after| format!("; try again in {} s", after.as_secs()))
+}
+
+fn budget_text(budget: &Option<Duration>) -> String {
+    budget.map_or("Loki allows".to_owned(), |budget| format!("{} s", budget.as_secs_f64()))
+}
+
+/// What was asked, for messages.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) url: &'a str,
+    /// The query; of a question without one, its path.
+    pub(super) query: &'a str,
+}
+
+/// An answer that is not the one hoped for.
+#[derive(Debug)]
+pub(super) struct Rejection<'a> {
+    pub(super) status: u16,
+    pub(super) is_html: bool,
+    pub(super) retry_after: Option<&'a str>,
+    /// The body, without credentials.
+    pub(super) text: &'a str,
+}
+
+impl Asked<'_> {
+    fn url(&self) -> String {
+        self.url.to_owned()
+    }
+
+    fn shown(&self) -> String {
+        one_line(&excerpt(self.query))
+    }
+
+    pub(super) fn not_loki(&self, reason: impl AsRef<str>) -> LokiError {
+        LokiError::NotLoki { url: self.url(), reason: one_line(reason.as_ref()) }
+    }
+
+    pub(super) fn too_large(&self, limit: usize) -> LokiError {
+        LokiError::TooLarge { query: self.shown(), limit }
+    }
+
+    pub(super) fn late(&self, budget: Option<Duration>) -> LokiError {
+        LokiError::Timeout { query: self.shown(), budget }
+    }
+
+    pub(super) fn crowded(&self, ts: i64, limit: u32) -> LokiError {
+        LokiError::Crowded { query: self.shown(), ts, limit }
+    }
+
+    /// A connection or protocol error, with the causes that reqwest hides behind it and without the address.
+    pub(super) fn transport(&self, error: reqwest::Error) -> LokiError {
+        let is_decode = error.is_decode();
+        let error = error.without_url();
+        let mut reason = error.to_string();
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            reason = format!("{reason}: {inner}");
+            cause = inner.source();
+        }
+        if is_decode {
+            self.not_loki(reason)
+        } else {
+            LokiError::Unreachable { url: self.url(), reason: one_line(&reason) }
+        }
+    }
+
+    /// Classifies an answer whose status is not 200.
+    pub(super) fn rejected(&self, rejection: &Rejection<'_>) -> LokiError {
+        let text = rejection.text.trim();
+        let status = rejection.status;
+        let reason = reason(rejection);
+        match status {
+            _ if text == "no org id" => LokiError::NoTenant { url: self.url() },
+            300..=399 => self.refused(status, reason, REDIRECT),
+            401 | 403 | 407 => LokiError::Denied { url: self.url(), status, reason },
+            429 => LokiError::Busy { url: self.url(), reason, retry_after: seconds(rejection.retry_after) },
+            408 | 504 => self.late(None),
+            400..=499 => self.of_text(text).unwrap_or_else(|| self.refused(status, reason, hint(status, text))),
+            _ if text.contains("multiple org IDs") => self.refused(status, reason, TENANTS),
+            _ if text.contains("context deadline exceeded") => self.late(None),
+            _ => LokiError::Unavailable { url: self.url(), status, reason },
+        }
+    }
+
+    fn refused(&self, status: u16, reason: String, hint: &'static str) -> LokiError {
+        LokiError::Refused { query: self.shown(), status, reason, hint }
+    }
+
+    /// The refusals of Loki that have a class of their own.
+    fn of_text(&self, text: &str) -> Option<LokiError> {
+        let query = self.shown();
+        if let Some(rest) = text.strip_prefix("parse error") {
+            let (place, reason) = self.place(rest);
+            return Some(LokiError::Query { query, place, reason: one_line(reason) });
+        }
+        if let Some(rest) = text.strip_prefix("pipeline error: '") {
+            // What follows the error's name quotes the line.
+            let reason = one_line(&format!("pipeline error {}", rest.split('\'').next().unwrap_or_default()));
+            return Some(self.refused(400, reason, PIPELINE));
+        }
+        if let Some((_, rest)) = text.split_once("time range exceeds the limit (query length: ") {
+            let (asked, limit) = rest.strip_suffix(')')?.split_once(", limit: ")?;
+            return Some(LokiError::RangeTooLong { query, asked: one_line(asked), limit: one_line(limit) });
+        }
+        if let Some((_, rest)) = text.split_once("limit > max_entries_limit_per_query (") {
+            let limit = rest.strip_suffix(')')?.split_once(" > ")?.1.parse().ok()?;
+            return Some(LokiError::TooManyEntries { query, limit });
+        }
+        let rest = text.strip_prefix("maximum number of series (").or(text.strip_prefix("maximum of series ("))?;
+        Some(LokiError::TooManySeries { query, limit: rest.split_once(')')?.0.parse().ok()? })
+    }
+
+    /// Reads ` at line 1, col 20: reason` or ` : reason`.
+    fn place<'t>(&self, rest: &'t str) -> (Option<Place>, &'t str) {
+        let plain = rest.trim_start_matches([' ', ':']);
+        let at = || {
+            let (line, rest) = rest.strip_prefix(" at line ")?.split_once(", col ")?;
+            let (column, reason) = rest.split_once(": ")?;
+            let (line, column) = (line.parse::<usize>().ok()?, column.parse::<usize>().ok()?);
+            let text = self.query.lines().nth(line.checked_sub(1)?).unwrap_or_default();
+            let near: String = text.chars().skip(column.checked_sub(1)?).take(24).collect();
+            Some((Place { line, column, near: one_line(&near) }, reason))
+        };
+        at().map_or((None, plain), |(place, reason)| (Some(place), reason))
+    }
+}
+
+const REDIRECT: &str = "; redirects are not followed, and this one often leads to a login page: give the address at \
+                        which Loki itself answers";
+const PIPELINE: &str = " in some lines; leave those out with `| __error__=\"\"`, after `unwrap` if there is one";
+const TENANTS: &str = "; give a single tenant, or enable multi_tenant_queries_enabled in Loki";
+
+fn hint(status: u16, text: &str) -> &'static str {
+    match status {
+        404 => "; give the root of Loki as the address, without /loki/api/v1",
+        _ if text.contains("tenant ID") => "; correct the organisation id (header X-Scope-OrgID)",
+        _ if text.contains("resolution of") => "; raise the step or narrow the time range",
+        _ if text.contains("not supported as an instant query") => "; ask for it over a time range",
+        _ if text.contains("too many bytes") => "; narrow the time range or add label matchers",
+        _ => "",
+    }
+}
+
+/// `Retry-After` in seconds; a date is not understood.
+fn seconds(header: Option<&str>) -> Option<Duration> {
+    header?.trim().parse().ok().map(Duration::from_secs)
+}
+
+fn reason(rejection: &Rejection<'_>) -> String {
+    match rejection.text.trim() {
+        "" => "without an explanation".to_owned(),
+        _ if rejection.is_html => "a web page instead of an explanation: a gateway answers, not Loki".to_owned(),
+        text => one_line(text),
+    }
+}
+
+/// At most [`MAX_REASON`] characters on one line, without control characters: it ends up in a terminal and in frames.
+fn one_line(text: &str) -> String {
+    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    let mut short: String = text.trim().chars().take(MAX_REASON).map(clean).collect();
+    if text.trim().chars().nth(MAX_REASON).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ASKED: Asked<'_> = Asked { url: "http://l", query: "{app=\"x\"}\n|! \"é\"" };
+
+    fn rejected(status: u16, text: &str) -> LokiError {
+        ASKED.rejected(&Rejection { status, is_html: false, retry_after: Some("7"), text })
+    }
+
+    #[test]
+    fn a_place_in_a_later_line_shows_what_stands_there() {
+        let error = rejected(400, "parse error at line 2, col 4: syntax error: unexpected STRING").to_string();
+        let expected = r#"`{app="x"} |! "é"` at line 2, column 4 (at `"é"`): syntax error: unexpected STRING"#;
+        assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn classes_say_who_can_help() {
+        assert_eq!(rejected(429, "too many outstanding requests").retry_after(), Some(Duration::from_secs(7)));
+        for (status, temporary, about_the_query) in [
+            (400, false, true),
+            (401, false, false),
+            (404, false, false),
+            (429, true, false),
+            (500, true, false),
+            (502, true, false),
+            (504, true, false),
+            (302, false, false),
+        ] {
+            let error = rejected(status, "x");
+            assert_eq!((error.is_temporary(), error.is_about_the_query()), (temporary, about_the_query), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_explanation_is_short_and_harmless() {
+        let error = rejected(500, &"\u{1b}[31m€\n".repeat(1000)).to_string();
+        assert!(error.chars().count() < MAX_REASON + 60 && !error.contains(['\u{1b}', '\n']), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_explanation_makes_it_panic(
+            status in 300u16..600,
+            text in "\\PC{0,40}|parse error( at line [0-9]{0,20}, col [0-9]{0,20}: )?.{0,20}|\
+                     maximum number of series \\(\\PC{0,9}|limit > max_entries_limit_per_query \\(\\PC{0,20}",
+        ) {
+            prop_assert!(!rejected(status, &text).to_string().contains('\n'));
+        }
+    }
+}
