@@ -1,12 +1,19 @@
 //! Log data as Loki means it: labelled streams of timestamped lines, and the window of them that one query returns.
 //!
-//! Lines are untrusted bytes made text once, at the door; nothing here interprets them.
+//! Lines are untrusted bytes made text once, at the door; of what they say, only their time is read, where a file has
+//! nothing else ([`TextLog`]).
+
+mod stamp;
+mod text;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use stamp::{Stamp, stamp};
+pub use text::TextLog;
 
 /// Labels that tell a person which component wrote a stream, most telling first.
 const COMPONENT_LABELS: [&str; 8] =
