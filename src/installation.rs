@@ -34,13 +34,8 @@ impl Installation {
     /// The first file that is missing, unreadable or malformed.
     pub fn load(root: &Path) -> Result<Self, Problem> {
         let prompts = load_prompts(root)?;
-        let routes = Routes::parse("prompts/routes.toml", &read(root, "prompts/routes.toml")?)?;
-        for route in routes.iter() {
-            prompts.get(&route.prompt).map_err(|message| {
-                Problem::new("prompts/routes.toml", message).in_field(format!("route `{}`.prompt", route.name))
-            })?;
-        }
-        let models = Models::parse("models/models.toml", &read(root, "models/models.toml")?)?;
+        let routes = load_routes(root, &prompts)?;
+        let models = load_models(root)?;
         let hash_key = std::env::var(HASH_KEY_VARIABLE).ok().filter(|key| !key.is_empty()).map(String::into_bytes);
         let pipeline = Pipeline { prompts, routes, redactor: Redactor::new(Policy::default()), hash_key };
         Ok(Self { root: root.to_owned(), pipeline, models })
@@ -63,6 +58,28 @@ impl Installation {
         let text = std::fs::read_to_string(path).map_err(|error| unreadable(&name, &error))?;
         Experiment::parse(&name, &text)
     }
+}
+
+/// Reads the routing rules, which must lead to known prompts.
+///
+/// # Errors
+/// As [`Routes::parse`], or a rule whose prompt does not exist.
+pub fn load_routes(root: &Path, prompts: &Prompts) -> Result<Routes, Problem> {
+    let file = "prompts/routes.toml";
+    let routes = Routes::parse(file, &read(root, file)?)?;
+    for route in routes.iter() {
+        let field = || format!("route `{}`.prompt", route.name);
+        prompts.get(&route.prompt).map_err(|message| Problem::new(file, message).in_field(field()))?;
+    }
+    Ok(routes)
+}
+
+/// Reads the list of models; their files are looked at when they are used.
+///
+/// # Errors
+/// As [`Models::parse`].
+pub fn load_models(root: &Path) -> Result<Models, Problem> {
+    Models::parse("models/models.toml", &read(root, "models/models.toml")?)
 }
 
 /// Reads a dataset without the rest of an installation.

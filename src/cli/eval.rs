@@ -24,6 +24,11 @@ impl StoreArgs {
     fn open(&self) -> Result<Store> {
         Ok(Store::open(&self.store)?)
     }
+
+    /// As given.
+    pub(super) fn url(&self) -> &str {
+        &self.store
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -83,7 +88,7 @@ pub(super) async fn run(root: &Path, command: &Command) -> Result<()> {
 }
 
 /// The llama-server to run: the environment, the search path, then what this checkout installed for itself.
-fn llama_server(root: &Path) -> Option<PathBuf> {
+pub(super) fn llama_server(root: &Path) -> Option<PathBuf> {
     if let Some(named) = std::env::var_os("ASSAY_LLAMA_SERVER").filter(|path| !path.is_empty()) {
         return Some(PathBuf::from(named));
     }

@@ -123,7 +123,7 @@ fn render(installation: &Installation, args: &Render) -> Result<()> {
         let id = args.case.as_deref().unwrap_or("any id");
         bail!("{}: there is no case with {id}", args.cases.display());
     }
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut out = std::io::BufWriter::new(super::output::Stdout);
     for case in wanted {
         let prepared = installation.pipeline.prepare(case.window.clone(), &choice, budget);
         let prepared = prepared.map_err(|message| anyhow!(message)).with_context(|| format!("case {}", case.id))?;
@@ -137,6 +137,7 @@ fn render(installation: &Installation, args: &Render) -> Result<()> {
         }
         writeln!(out, "{line}")?;
     }
+    out.flush()?;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The harness from outside: the real binary, a real llama-server, an installation in a folder of its own.
 
+mod analyze;
 mod faults;
 mod folder;
 mod runs;

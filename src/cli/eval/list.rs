@@ -6,6 +6,7 @@ use comfy_table::presets::NOTHING;
 use serde_json::json;
 
 use super::report;
+use crate::cli::output::conclusions;
 use crate::compare::{amount, compare_runs, difference};
 use crate::run::{Plan, RunRecord};
 use crate::score::Metric;
@@ -130,6 +131,6 @@ pub(super) async fn compare(
             format!("{} ({note})", c.conclusion),
         ]);
     }
-    println!("{table}\n\n{comparison}.");
+    println!("{}", conclusions(&format!("{table}\n\n{comparison}.")));
     Ok(())
 }

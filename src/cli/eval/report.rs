@@ -7,6 +7,7 @@ use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{CellAlignment, Table};
 use serde_json::json;
 
+use crate::cli::output::conclusions;
 use crate::compare::compare_runs;
 use crate::harness::Outcome;
 use crate::run::{Metrics, Run};
@@ -58,7 +59,7 @@ pub(super) fn session(store: &Store, outcomes: &[Outcome], json: bool) -> Result
     println!("{}", table(&runs));
     println!("{}", splits(&runs));
     for comparison in &comparisons {
-        println!("• {comparison}.");
+        println!("• {}.", conclusions(&comparison.to_string()));
     }
     footer(store, &runs);
     Ok(())
