@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::digest::hash::{SEED, hash_at, hash_bytes, low_bits, mix};
 use super::{MASK, MAX_WORD, Scanner, bits_at, fill_down, fill_up};
+use crate::digest::hash::{SEED, hash_at, hash_bytes, low_bits, mix};
 
 impl Scanner {
     /// Hash of the token in `start..end`; none if it is connectors alone.
