@@ -10,6 +10,7 @@ mod journal;
 mod patience;
 mod plan;
 mod publish;
+mod rescore;
 mod session;
 
 pub use backend::{BackendError, Backends, Launcher};
@@ -17,4 +18,5 @@ pub use environment::environment;
 pub use error::HarnessError;
 pub use journal::{Journal, JournalError};
 pub use publish::Outcome;
+pub use rescore::{Change, Rescored, rescore};
 pub use session::{Arrival, Observer, RunState, Session};

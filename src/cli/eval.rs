@@ -4,6 +4,7 @@ mod list;
 mod progress;
 mod report;
 mod run;
+mod score;
 
 use std::path::{Path, PathBuf};
 
@@ -50,6 +51,8 @@ pub(super) enum Command {
         #[command(flatten)]
         store: StoreArgs,
     },
+    /// Score a saved run again, without a model.
+    Score(score::Score),
     /// Compare run B with run A, case by case.
     Compare {
         /// The reference: a run id, the beginning of one, or an arm's name.
@@ -76,6 +79,7 @@ pub(super) async fn run(root: &Path, command: &Command) -> Result<()> {
         Command::Resume(args) => run::resume(root, args).await,
         Command::List { json, store } => list::list(&store.open()?, *json).await,
         Command::Show { run, json, store } => list::show(&store.open()?, run, *json).await,
+        Command::Score(args) => score::score(root, args).await,
         Command::Compare { a, b, metric, margin, json, store } => {
             list::compare(&store.open()?, a, b, *metric, *margin, *json).await
         }

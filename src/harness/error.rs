@@ -33,11 +33,13 @@ pub enum HarnessError {
     Store(#[from] StoreError),
     /// What is on disk is no longer what the run was planned with.
     #[error(
-        "run {id} cannot go on: `{field}` was {planned} and is now {found}\n  hint: restore it, or start a new run"
+        "run {id} cannot be {wanted}: `{field}` was {planned} and is now {found}\n  hint: restore it, or start a new run"
     )]
     Changed {
         /// The run.
         id: String,
+        /// What was to be done with it, such as `resumed`.
+        wanted: &'static str,
         /// The field of the plan.
         field: &'static str,
         /// Its planned value.

@@ -310,7 +310,8 @@ fn unchanged(
 ) -> Result<(), HarnessError> {
     let same = |field, planned: String, found: String| {
         let id = plan.id.clone();
-        if planned == found { Ok(()) } else { Err(HarnessError::Changed { id, field, planned, found }) }
+        let wanted = "resumed";
+        if planned == found { Ok(()) } else { Err(HarnessError::Changed { id, wanted, field, planned, found }) }
     };
     same("dataset.sha256", plan.dataset.sha256.clone(), plan::identify(dataset).sha256)?;
     let found = plan::pipeline(installation, dataset, &plan.arm)?;
