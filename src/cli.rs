@@ -39,15 +39,23 @@ enum Command {
 
 /// Runs one command line.
 pub async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => {
+            // Not clap's 2, which is what a gate says of a run that is worse.
+            let code = if usage.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+            return usage.print().map_or(ExitCode::FAILURE, |()| code);
+        }
+    };
+    let done = |result: anyhow::Result<()>| result.map(|()| ExitCode::SUCCESS);
     let result = match &cli.command {
         Command::Eval(command) => eval::run(&cli.root, command).await,
-        Command::Golden(command) => golden::run(&cli.root, command),
-        Command::Prompt(command) => prompt::run(&cli.root, command),
-        Command::Route(command) => route::run(&cli.root, command),
+        Command::Golden(command) => done(golden::run(&cli.root, command)),
+        Command::Prompt(command) => done(prompt::run(&cli.root, command)),
+        Command::Route(command) => done(route::run(&cli.root, command)),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

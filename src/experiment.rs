@@ -66,6 +66,13 @@ pub struct Arm {
     pub digest_tokens: usize,
 }
 
+impl Arm {
+    /// The name made fit for a file or a folder.
+    pub fn slug(&self) -> String {
+        self.name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
+    }
+}
+
 /// A declared difference to look at: arm `b` against arm `a`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

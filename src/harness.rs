@@ -6,6 +6,7 @@
 mod backend;
 mod environment;
 mod error;
+mod frozen;
 mod journal;
 mod patience;
 mod plan;
@@ -16,6 +17,7 @@ mod session;
 pub use backend::{BackendError, Backends, Launcher};
 pub use environment::environment;
 pub use error::HarnessError;
+pub use frozen::frozen;
 pub use journal::{Journal, JournalError};
 pub use publish::Outcome;
 pub use rescore::{Change, Rescored, rescore};

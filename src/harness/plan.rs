@@ -34,7 +34,7 @@ pub(super) fn plans(
         })?;
         Ok(Plan {
             format: FORMAT,
-            id: format!("{session}-{}", slug(&arm.name)),
+            id: format!("{session}-{}", arm.slug()),
             session: session.clone(),
             experiment: experiment.clone(),
             arm: arm.clone(),
@@ -91,9 +91,4 @@ fn candidates<'a>(installation: &'a Installation, choice: &'a Choice) -> Vec<&'a
         Choice::Prompt(id) => vec![id],
         Choice::Route => installation.pipeline.routes.iter().map(|route| &route.prompt).collect(),
     }
-}
-
-/// A name made fit for a folder.
-fn slug(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
 }

@@ -2,7 +2,9 @@
 //!
 //! `runs/<id>/plan.json` is written when a run starts, `results.parquet` when it ends and `run.json` last: a run
 //! without it was never published. Every write is atomic: a reader sees the old state or the new one.
+//! `gates/<id>.json` keeps what gates said, `baselines/<name>.json` what runs are held against.
 
+mod kept;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -54,6 +56,20 @@ pub enum StoreError {
         url: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A pinned run is no longer what was pinned.
+    #[error(
+        "baseline `{name}` pins {file} as {pinned}, and it is now {found}: the run was altered\n  hint: restore it, or pin what it is now with `assay eval baseline set`"
+    )]
+    Altered {
+        /// Name of the baseline.
+        name: String,
+        /// Key of the file.
+        file: String,
+        /// Its hash when it was pinned.
+        pinned: String,
+        /// Its hash now.
+        found: String,
     },
     /// The storage itself failed.
     #[error("store {url}: {source}")]

@@ -82,7 +82,8 @@ pub(super) async fn resume(root: &Path, args: &Resume) -> Result<()> {
     finish(session, &store, args.json).await
 }
 
-async fn finish(session: Session<'_>, store: &Store, json: bool) -> Result<()> {
+/// Runs a session to its end, with a progress display and an interruption that loses nothing.
+pub(super) async fn drive(session: Session<'_>) -> Result<Vec<Outcome>> {
     let mut progress = Progress::new(std::io::stderr().is_terminal());
     let interrupt = async {
         // Without a signal handler the harness simply cannot be interrupted gracefully.
@@ -92,7 +93,11 @@ async fn finish(session: Session<'_>, store: &Store, json: bool) -> Result<()> {
     };
     let outcomes = session.run(&mut progress, interrupt).await;
     progress.finish();
-    let outcomes = outcomes?;
+    Ok(outcomes?)
+}
+
+async fn finish(session: Session<'_>, store: &Store, json: bool) -> Result<()> {
+    let outcomes = drive(session).await?;
     report::session(store, &outcomes, json)?;
     let partial: Vec<&Plan> = outcomes
         .iter()
@@ -107,7 +112,13 @@ async fn finish(session: Session<'_>, store: &Store, json: bool) -> Result<()> {
     bail!("{} runs are partial and were not published: continue with `assay eval resume`", partial.len());
 }
 
-fn launcher(installation: &Installation, store: &Store, experiment: &Experiment, patience: f64) -> Result<Launcher> {
+/// How the servers of an experiment are started.
+pub(super) fn launcher(
+    installation: &Installation,
+    store: &Store,
+    experiment: &Experiment,
+    patience: f64,
+) -> Result<Launcher> {
     let patience = Duration::try_from_secs_f64(patience)
         .map_err(|_| anyhow!("--patience {patience} is out of range: give seconds, 0 or more"))?;
     let managed = experiment
