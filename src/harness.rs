@@ -6,6 +6,7 @@
 mod backend;
 mod environment;
 mod error;
+mod forecast;
 mod frozen;
 mod journal;
 mod patience;
@@ -17,6 +18,7 @@ mod session;
 pub use backend::{BackendError, Backends, Launcher};
 pub use environment::environment;
 pub use error::HarnessError;
+pub use forecast::{Forecast, forecast};
 pub use frozen::frozen;
 pub use journal::{Journal, JournalError};
 pub use publish::Outcome;

@@ -1,6 +1,7 @@
 //! `assay eval`: the offline harness at the command line.
 
 mod baseline;
+mod dry_run;
 mod gate;
 mod list;
 mod power;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
+use super::dry_run::dry_run;
 use super::progress::Progress;
 use super::{StoreArgs, llama_server, report};
 use crate::experiment::{Arm, Experiment, Kind, ModelSpec};
@@ -32,6 +33,9 @@ pub(in crate::cli) struct Run {
     /// How long a question is asked again while its server does not answer, in seconds.
     #[arg(long, default_value_t = 60.0, value_name = "SECONDS")]
     patience: f64,
+    /// Start nothing: say what would be asked, and for how long by earlier runs.
+    #[arg(long)]
+    dry_run: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -60,6 +64,9 @@ pub(super) async fn start(root: &Path, args: &Run) -> Result<()> {
         replace_models(&mut installation, &mut experiment, file, args.context).await?;
     }
     let store = args.store.open()?;
+    if args.dry_run {
+        return dry_run(&installation, &store, &experiment, args.json).await;
+    }
     let launcher = launcher(&installation, &store, &experiment, args.patience)?;
     eprintln!("{}: {}", experiment.name, experiment.question);
     let session = Session::start(&installation, &store, &experiment, &launcher).await?;
