@@ -13,6 +13,7 @@ mod patience;
 mod plan;
 mod publish;
 mod rescore;
+mod sentry;
 mod session;
 
 pub use backend::{BackendError, Backends, Launcher};
