@@ -85,23 +85,24 @@ pub async fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(help) => return usage(&help),
     };
+    let done = |result: anyhow::Result<()>| result.map(|()| ExitCode::SUCCESS);
     let result = match &cli.command {
-        Command::Analyze(args) => analyze::run(&cli.root, args).await,
-        Command::Digest(args) => digest::run(args),
-        Command::Doctor(args) => doctor::run(&cli.root, args).await,
+        Command::Analyze(args) => done(analyze::run(&cli.root, args).await),
+        Command::Digest(args) => done(digest::run(args)),
+        Command::Doctor(args) => done(doctor::run(&cli.root, args).await),
         Command::Eval(command) => eval::run(&cli.root, command).await,
-        Command::Golden(command) => golden::run(&cli.root, command),
-        Command::Prompt(command) => prompt::run(&cli.root, command),
-        Command::Route(command) => route::run(&cli.root, command),
-        Command::Completions(args) => completions::run(args),
+        Command::Golden(command) => done(golden::run(&cli.root, command)),
+        Command::Prompt(command) => done(prompt::run(&cli.root, command)),
+        Command::Route(command) => done(route::run(&cli.root, command)),
+        Command::Completions(args) => done(completions::run(args)),
         Command::ExitCodes => {
             println!("{}", exit::TABLE);
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
     };
     let written = output::failure().map(|error| anyhow::anyhow!("cannot write to standard output: {error}"));
-    match result.and_then(|()| written.map_or(Ok(()), Err)) {
-        Ok(()) => ExitCode::SUCCESS,
+    match result.and_then(|code| written.map_or(Ok(code), Err)) {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("{} {}", output::paint_note(output::BAD, "error:"), exit::describe(&error));
             exit::code(&error)

@@ -2,10 +2,16 @@
 //!
 //! Runs that were made from different questions or scored by different rules are refused, with the field that differs.
 
+mod gate;
+mod reproduction;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
+
+pub use gate::{Baseline, GateRecord, RunGate, gate_runs};
+pub use reproduction::{CaseDifference, FieldDifference, Reproduction, Share, reproduction};
 
 use crate::run::{Run, RunRecord};
 use crate::score::{Metric, Unit};
@@ -135,6 +141,10 @@ fn same_cases(a: &Run, b: &Run) -> Result<(), Refusal> {
 }
 
 fn paired(a: &Run, b: &Run, metric: Metric, plan: &Plan) -> Result<Comparison, StatsError> {
+    paired_with(a, b, metric, |pairs| stats::compare(pairs, plan))
+}
+
+fn paired_with<T>(a: &Run, b: &Run, metric: Metric, ask: impl FnOnce(&[Pair<'_>]) -> T) -> T {
     let means = case_means(&a.results, metric);
     let ours: BTreeMap<&str, f64> = means.iter().map(|mean| (mean.case, mean.value)).collect();
     let theirs = case_means(&b.results, metric);
@@ -142,7 +152,7 @@ fn paired(a: &Run, b: &Run, metric: Metric, plan: &Plan) -> Result<Comparison, S
         .iter()
         .filter_map(|mean| Some(Pair { cluster: mean.cluster, a: *ours.get(mean.case)?, b: mean.value }))
         .collect();
-    stats::compare(&pairs, plan)
+    ask(&pairs)
 }
 
 /// Holm's adjustment over the exploratory rows; a conclusion that does not survive it becomes *cannot tell*.

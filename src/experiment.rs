@@ -1,10 +1,13 @@
 //! Experiments: what is to be compared with what, declared before anything runs.
 
+mod matrix;
 mod models;
 
 use serde::{Deserialize, Serialize};
 
 pub use models::{Kind, ModelSpec, Models};
+
+use matrix::Matrix;
 
 use crate::model::Sampling;
 use crate::problem::{self, Problem};
@@ -66,6 +69,13 @@ pub struct Arm {
     pub digest_tokens: usize,
 }
 
+impl Arm {
+    /// The name made fit for a file or a folder.
+    pub fn slug(&self) -> String {
+        self.name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
+    }
+}
+
 /// A declared difference to look at: arm `b` against arm `a`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -123,7 +133,10 @@ struct File {
     digest_tokens: usize,
     #[serde(default)]
     sampling: Sampling,
+    #[serde(default)]
     arm: Vec<RawArm>,
+    #[serde(default)]
+    matrix: Option<Matrix>,
     #[serde(default)]
     compare: Vec<Contrast>,
 }
@@ -163,18 +176,18 @@ impl Experiment {
     /// Parses an experiment file and fills in its defaults.
     ///
     /// # Errors
-    /// Malformed TOML, a value out of range, two arms of one name, an arm with neither or both of prompt and route,
+    /// Malformed TOML, a value out of range, two arms of one name or folder, a matrix that names something twice, an arm with neither or both of prompt and route,
     /// or a comparison of an arm that does not exist.
     pub fn parse(file: &str, text: &str) -> Result<Self, Problem> {
         let raw: File = problem::parse_toml(file, text)?;
         check_ranges(file, &raw)?;
-        let mut arms: Vec<Arm> = Vec::with_capacity(raw.arm.len());
-        for (index, arm) in raw.arm.into_iter().enumerate() {
-            if arms.iter().any(|known| known.name == arm.name) {
-                let message = format!("two arms are named `{}`", arm.name);
-                return Err(Problem::new(file, message).in_field(format!("arm[{index}].name")).hint("rename one"));
-            }
-            arms.push(resolve(file, index, arm, &raw.sampling, raw.digest_tokens)?);
+        let crossed = raw.matrix.as_ref().map(|matrix| matrix.expand(file)).transpose()?.unwrap_or_default();
+        let listed = raw.arm.into_iter().enumerate().map(|(index, arm)| (format!("arm[{index}]"), arm));
+        let mut arms: Vec<Arm> = Vec::new();
+        for (field, arm) in listed.chain(crossed.into_iter().map(|arm| ("matrix".to_owned(), arm))) {
+            let arm = resolve(file, &field, arm, &raw.sampling, raw.digest_tokens)?;
+            check_new(file, &field, &arm, &arms)?;
+            arms.push(arm);
         }
         for (index, contrast) in raw.compare.iter().enumerate() {
             check_contrast(file, index, contrast, &arms)?;
@@ -208,34 +221,55 @@ fn check_ranges(file: &str, raw: &File) -> Result<(), Problem> {
     if !(raw.timeout_s > 0.0 && raw.timeout_s <= 86_400.0) {
         return bad("timeout_s", raw.timeout_s.to_string(), "give seconds, more than 0 and at most a day");
     }
-    if raw.arm.is_empty() {
-        return Err(Problem::new(file, "there is nothing to run").in_field("arm").hint("add an [[arm]]"));
+    if raw.arm.is_empty() && raw.matrix.is_none() {
+        let hint = "add an [[arm]] or a [matrix]";
+        return Err(Problem::new(file, "there is nothing to run").in_field("arm").hint(hint));
     }
     Ok(())
 }
 
-fn resolve(file: &str, index: usize, arm: RawArm, sampling: &Sampling, digest: usize) -> Result<Arm, Problem> {
+fn resolve(file: &str, field: &str, arm: RawArm, sampling: &Sampling, digest: usize) -> Result<Arm, Problem> {
     let choice = match (arm.prompt, arm.route) {
         (Some(prompt), false) => Choice::Prompt(prompt),
         (None, true) => Choice::Route,
         _ => {
             let message = format!("arm `{}` needs one of `prompt` and `route = true`", arm.name);
-            return Err(Problem::new(file, message).in_field(format!("arm[{index}]")).hint("give exactly one"));
+            return Err(Problem::new(file, message).in_field(field).hint("give exactly one"));
         }
     };
     let sampling = arm.sampling.unwrap_or(*sampling);
     if !(sampling.temperature >= 0.0 && (0.0..=1.0).contains(&sampling.top_p) && sampling.max_tokens > 0) {
         let message = format!("sampling {sampling:?} is out of range");
         let hint = "temperature from 0, top_p from 0 to 1, max_tokens from 1";
-        return Err(Problem::new(file, message).in_field(format!("arm[{index}].sampling")).hint(hint));
+        return Err(Problem::new(file, message).in_field(format!("{field}.sampling")).hint(hint));
     }
     let digest_tokens = arm.digest_tokens.unwrap_or(digest);
     if !(50..=1_000_000).contains(&digest_tokens) {
         let message = format!("{digest_tokens} is out of range");
-        let problem = Problem::new(file, message).in_field(format!("arm[{index}].digest_tokens"));
+        let problem = Problem::new(file, message).in_field(format!("{field}.digest_tokens"));
         return Err(problem.hint("a digest has 50 to 1,000,000 tokens"));
     }
     Ok(Arm { name: arm.name, choice, model: arm.model, sampling, digest_tokens })
+}
+
+/// Refuses an arm that another one already is, by name, by folder, or by what the matrix would ask twice.
+fn check_new(file: &str, field: &str, arm: &Arm, known: &[Arm]) -> Result<(), Problem> {
+    let refuse =
+        |message: String, hint: &str| Err(Problem::new(file, message).in_field(format!("{field}.name")).hint(hint));
+    for other in known {
+        if other.name == arm.name {
+            return refuse(format!("two arms are named `{}`", arm.name), "rename one");
+        }
+        if other.slug() == arm.slug() {
+            let message = format!("the arms `{}` and `{}` would share a folder", other.name, arm.name);
+            return refuse(message, "let their names differ in letters or digits");
+        }
+        if field == "matrix" && (Arm { name: arm.name.clone(), ..other.clone() }) == *arm {
+            let message = format!("`{}` asks what the arm `{}` asks already", arm.name, other.name);
+            return refuse(message, "remove that arm: the matrix makes it");
+        }
+    }
+    Ok(())
 }
 
 fn check_contrast(file: &str, index: usize, contrast: &Contrast, arms: &[Arm]) -> Result<(), Problem> {
@@ -273,10 +307,51 @@ mod tests {
     }
 
     #[test]
+    fn a_matrix_is_crossed_under_names_that_stay() {
+        let matrix = "[matrix]\nprompt=['triage@1','triage@2']\nroute=[true]\nmodel=['m','n']\n";
+        let names = |rest: &str| -> Vec<String> {
+            parse(&format!("{matrix}{rest}")).unwrap().arms.into_iter().map(|arm| arm.name).collect()
+        };
+        let plain = ["triage@1/m", "triage@1/n", "triage@2/m", "triage@2/n", "routed/m", "routed/n"];
+        assert_eq!(names(""), plain);
+        let beside = "[[arm]]\nname='own'\nprompt='triage@1'\nmodel='r'\n[[compare]]\na='own'\nb='routed/n'\n";
+        assert_eq!(names(beside)[..2], ["own", "triage@1/m"]);
+        let full = names("digest_tokens=[300,600]\nsampling=[{temperature=0.7}]\n");
+        assert_eq!(full.len(), 12);
+        assert_eq!(full[1], "triage@1/m/d600/t0.7-p1-s1-n256");
+        let arm = &parse(&format!("{matrix}digest_tokens=[300]\n")).unwrap().arms[0];
+        assert_eq!((arm.digest_tokens, arm.sampling), (300, Sampling::default()));
+    }
+
+    #[test]
+    fn mistakes_of_a_matrix_are_named() {
+        let matrix = "[matrix]\nprompt=['triage@1']\nmodel=['m']\n";
+        let own = "[[arm]]\nname='own'\nprompt='triage@1'\nmodel='m'\n";
+        for (text, expected) in [
+            (matrix.replace("['m']", "['m','n','m']"), "`matrix.model[2]`: `m` is listed twice"),
+            (matrix.replace("['m']", "[]"), "`matrix.model`: there is no model"),
+            (matrix.replace("prompt=['triage@1']\n", ""), "`matrix.prompt`: there is no prompt"),
+            (format!("{matrix}route=[false]\n"), "`route = [true]`"),
+            (format!("{matrix}sampling=[{{}},{{seed=1}}]\n"), "`t0-p1-s1-n256` is listed twice"),
+            (format!("{matrix}digest_tokens=[3]\n"), "`matrix.digest_tokens`: 3 is out of range"),
+            (format!("{matrix}digest=[300]\n"), "did you mean"),
+            (format!("{matrix}{own}"), "`triage@1/m` asks what the arm `own` asks already"),
+            (format!("{matrix}{}", own.replace("'own'", "'triage-1-m'").replace("@1", "@2")), "would share a folder"),
+            (
+                matrix.replace("['m']", &format!("{:?}", (0..300).map(|n| n.to_string()).collect::<Vec<_>>())),
+                "300 arms",
+            ),
+        ] {
+            let problem = parse(&text).unwrap_err();
+            assert!(problem.starts_with("e.toml") && problem.contains(expected), "{expected}: {problem}");
+        }
+    }
+
+    #[test]
     fn mistakes_name_field_value_and_way_out() {
         let arm = "[[arm]]\nname='a'\nprompt='triage@1'\nmodel='m'\n";
         for (text, expected) in [
-            ("".to_owned(), "missing field `arm`"),
+            ("".to_owned(), "there is nothing to run"),
             (format!("{arm}{arm}"), "two arms are named `a`"),
             (arm.replace("prompt='triage@1'\n", ""), "needs one of"),
             (arm.replace("triage@1", "triage"), "`triage` is not a prompt version"),

@@ -6,15 +6,22 @@
 mod backend;
 mod environment;
 mod error;
+mod forecast;
+mod frozen;
 mod journal;
 mod patience;
 mod plan;
 mod publish;
+mod rescore;
+mod sentry;
 mod session;
 
 pub use backend::{BackendError, Backends, Launcher};
 pub use environment::environment;
 pub use error::HarnessError;
+pub use forecast::{Forecast, forecast};
+pub use frozen::frozen;
 pub use journal::{Journal, JournalError};
 pub use publish::Outcome;
+pub use rescore::{Change, Rescored, rescore};
 pub use session::{Arrival, Observer, RunState, Session};

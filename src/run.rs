@@ -224,6 +224,13 @@ pub struct RunRecord {
     pub by_family: BTreeMap<String, Metrics>,
     /// Latency from window to verdict: p50, p95, p99, in milliseconds.
     pub latency_ms: Vec<QuantileEstimate>,
+    /// Agreement of the severities beyond chance, each step off weighing its square; each repeat is a rating. Absent
+    /// where it has no value, and in records that are older than it.
+    #[serde(default)]
+    pub severity_kappa: Option<Estimate>,
+    /// Micro average of the component F1: each component weighs the same. Absent as above.
+    #[serde(default)]
+    pub component_micro_f1: Option<Estimate>,
     /// SHA-256 of `results.parquet`.
     pub results_sha256: String,
 }

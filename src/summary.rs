@@ -2,9 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::run::{CaseResult, Classes, Metrics};
-use crate::score::Metric;
-use crate::stats::{CaseMean, Clustered, QuantileEstimate, average_repeats, clustered_quantile};
+use chrono::{DateTime, Utc};
+
+use crate::ontology::Severity;
+use crate::run::{CaseResult, Classes, Metrics, Plan, RunRecord};
+use crate::score::{Metric, severity_rating};
+use crate::stats::agreement::{Rating, Weights, kappa};
+use crate::stats::{CaseMean, Clustered, Estimate, QuantileEstimate, average_repeats, clustered_quantile};
 
 /// A run's numbers.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +23,29 @@ pub struct Summary {
     pub by_family: BTreeMap<String, Metrics>,
     /// Latency from window to verdict: p50, p95, p99, in milliseconds.
     pub latency_ms: Vec<QuantileEstimate>,
+    /// Quadratic-weighted kappa of the severity.
+    pub severity_kappa: Option<Estimate>,
+    /// Micro-averaged F1 of the components.
+    pub component_micro_f1: Option<Estimate>,
+}
+
+impl Summary {
+    /// The record of a run with these numbers; the hash of its results is the store's business.
+    pub fn into_record(self, plan: Plan, finished: DateTime<Utc>, resumed: u32) -> RunRecord {
+        RunRecord {
+            plan,
+            finished,
+            resumed,
+            classes: self.classes,
+            metrics: self.metrics,
+            by_split: self.by_split,
+            by_family: self.by_family,
+            latency_ms: self.latency_ms,
+            severity_kappa: self.severity_kappa,
+            component_micro_f1: self.component_micro_f1,
+            results_sha256: String::new(),
+        }
+    }
 }
 
 /// Summarises rows; `seed` feeds every bootstrap.
@@ -36,7 +63,33 @@ pub fn summarise(rows: &[CaseResult], seed: u64) -> Summary {
         by_split: grouped(rows, |row| row.split.as_str(), seed),
         by_family: grouped(rows, |row| &row.family, seed),
         latency_ms,
+        severity_kappa: severity_kappa(rows, seed),
+        component_micro_f1: component_micro_f1(rows, seed),
     }
+}
+
+fn severity_kappa(rows: &[CaseResult], seed: u64) -> Option<Estimate> {
+    let ratings: Vec<Rating<'_>> = rows
+        .iter()
+        .filter_map(|row| {
+            let answer = &row.answer;
+            let (truth, predicted) = severity_rating(row.target_severity, answer.class, answer.verdict.as_ref())?;
+            Some(Rating { cluster: &row.cluster, truth, predicted })
+        })
+        .collect();
+    kappa(&ratings, Severity::ALL.len(), Weights::Quadratic, seed).ok().flatten()
+}
+
+/// 2 right / (2 right + wrong + missed) over the sums of all cases, repeats averaged.
+fn component_micro_f1(rows: &[CaseResult], seed: u64) -> Option<Estimate> {
+    let parts = [Metric::ComponentsRight, Metric::ComponentsWrong, Metric::ComponentsMissed];
+    let [right, wrong, missed] = parts.map(|metric| case_means(rows, metric));
+    // A scored answer has all three, so that they come in one order.
+    let counts = right.iter().zip(&wrong).zip(&missed).map(|((right, wrong), missed)| {
+        let above = 2.0 * right.value;
+        (right.cluster, above, above + wrong.value + missed.value)
+    });
+    Clustered::ratio(counts).ok()?.estimate(seed)
 }
 
 fn grouped<'a>(

@@ -1,11 +1,18 @@
 //! `assay eval`: the offline harness at the command line.
 
+mod baseline;
+mod dry_run;
+mod gate;
 mod list;
+mod power;
 mod progress;
 mod report;
+mod reproduce;
 mod run;
+mod score;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -55,6 +62,17 @@ pub(super) enum Command {
         #[command(flatten)]
         store: StoreArgs,
     },
+    /// Score a saved run again, without a model.
+    Score(score::Score),
+    /// Decide whether a run may replace its baseline: exit code 0 passed, 1 error, 3 failed, 4 cannot tell.
+    Gate(gate::Gate),
+    /// Name the runs that others are held against: set, list, show.
+    #[command(subcommand)]
+    Baseline(baseline::Command),
+    /// Run a run's frozen configuration again and say what came out the same.
+    Reproduce(reproduce::Reproduce),
+    /// Say how many clusters a difference needs.
+    Power(power::Power),
     /// Compare run B with run A, case by case.
     Compare {
         /// The reference: a run id, the beginning of one, or an arm's name.
@@ -75,16 +93,22 @@ pub(super) enum Command {
     },
 }
 
-pub(super) async fn run(root: &Path, command: &Command) -> Result<()> {
+pub(super) async fn run(root: &Path, command: &Command) -> Result<ExitCode> {
     match command {
+        Command::Gate(args) => return gate::gate(args).await,
+        Command::Reproduce(args) => return reproduce::reproduce(root, args).await,
+        Command::Baseline(command) => baseline::run(command).await,
+        Command::Power(args) => power::power_of(args).await,
         Command::Run(args) => run::start(root, args).await,
         Command::Resume(args) => run::resume(root, args).await,
         Command::List { json, store } => list::list(&store.open()?, *json).await,
         Command::Show { run, json, store } => list::show(&store.open()?, run, *json).await,
+        Command::Score(args) => score::score(root, args).await,
         Command::Compare { a, b, metric, margin, json, store } => {
             list::compare(&store.open()?, a, b, *metric, *margin, *json).await
         }
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The llama-server to run: the environment, the search path, then what this checkout installed for itself.

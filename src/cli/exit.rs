@@ -9,12 +9,22 @@ pub(super) const TABLE: &str = "\
 1    It could not (a file, a server or the store failed), or what it checks
      is not sound. `error:` on standard error says why.
 2    The command line was wrong; nothing was done.
+3    eval gate: the run is worse than its baseline by more than the margin.
+4    eval gate: the data do not decide it; a gate does not open on that.
 5    analyze: the model gave no usable verdict. Its class is on standard
      error and in the JSON: timeout, context_overflow, output_truncated or
      schema_violation.
+6    eval reproduce: some answers differ.
 130  Interrupted.
 
 A reader that closes the pipe early (`| head`) changes none of these.";
+
+/// `eval gate`: the loss is larger than the margin.
+pub(super) const INFERIOR: u8 = 3;
+/// `eval gate`: the data do not decide it.
+pub(super) const CANNOT_TELL: u8 = 4;
+/// `eval reproduce`: some answers differ.
+pub(super) const DIFFERS: u8 = 6;
 
 /// Shown below `assay --help`.
 pub(super) const HINT: &str =

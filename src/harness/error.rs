@@ -33,11 +33,13 @@ pub enum HarnessError {
     Store(#[from] StoreError),
     /// What is on disk is no longer what the run was planned with.
     #[error(
-        "run {id} cannot go on: `{field}` was {planned} and is now {found}\n  hint: restore it, or start a new run"
+        "run {id} cannot be {wanted}: `{field}` was {planned} and is now {found}\n  hint: restore it, or start a new run"
     )]
     Changed {
         /// The run.
         id: String,
+        /// What was to be done with it, such as `resumed`.
+        wanted: &'static str,
         /// The field of the plan.
         field: &'static str,
         /// Its planned value.
@@ -54,6 +56,32 @@ pub enum HarnessError {
         model: String,
         /// The last error.
         reason: String,
+    },
+    /// A server serves another model than the one that the run was planned with.
+    #[error(
+        "model `{model}`: the server at {url} was swapped: the run was planned with {planned}, it now shows {found}; {doubtful} answers since it was last recognised will be asked again\n  hint: serve the planned model and continue with `assay eval resume`, or start a new run"
+    )]
+    Swapped {
+        /// The model's name.
+        model: String,
+        /// The server.
+        url: String,
+        /// Fingerprint in the plan.
+        planned: String,
+        /// Fingerprint of what answers now.
+        found: String,
+        /// Answers that may be another model's.
+        doubtful: usize,
+    },
+    /// A server does not say at the end who answered.
+    #[error(
+        "model `{model}` answered every question, and its server no longer says who it is: {source}\n  hint: start it again and continue with `assay eval resume`; no question is asked again"
+    )]
+    Unrecognised {
+        /// The model's name.
+        model: String,
+        /// The cause.
+        source: crate::model::ModelError,
     },
     /// The user interrupted.
     #[error("interrupted; continue with `assay eval resume`")]

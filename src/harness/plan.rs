@@ -16,6 +16,11 @@ use crate::redact;
 use crate::run::{DatasetId, FORMAT, PipelineId, Plan};
 use crate::score;
 
+/// The name of a session that starts at `started`; the ids of its runs begin with it.
+pub(super) fn session_name(started: DateTime<Utc>) -> String {
+    started.format("%Y%m%dT%H%M%S%3fZ").to_string()
+}
+
 /// One plan per arm. `started` gives the ids, so that runs of one session sort together.
 pub(super) fn plans(
     installation: &Installation,
@@ -25,7 +30,7 @@ pub(super) fn plans(
     started: DateTime<Utc>,
 ) -> Result<Vec<Plan>, HarnessError> {
     let environment = environment(&installation.root);
-    let session = started.format("%Y%m%dT%H%M%S%3fZ").to_string();
+    let session = session_name(started);
     let plan = |arm: &Arm| {
         let pipeline = pipeline(installation, dataset, arm)?;
         let backend = backends.get(&arm.model).ok_or_else(|| HarnessError::Arm {
@@ -34,7 +39,7 @@ pub(super) fn plans(
         })?;
         Ok(Plan {
             format: FORMAT,
-            id: format!("{session}-{}", slug(&arm.name)),
+            id: format!("{session}-{}", arm.slug()),
             session: session.clone(),
             experiment: experiment.clone(),
             arm: arm.clone(),
@@ -91,9 +96,4 @@ fn candidates<'a>(installation: &'a Installation, choice: &'a Choice) -> Vec<&'a
         Choice::Prompt(id) => vec![id],
         Choice::Route => installation.pipeline.routes.iter().map(|route| &route.prompt).collect(),
     }
-}
-
-/// A name made fit for a folder.
-fn slug(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
 }

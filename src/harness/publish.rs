@@ -5,7 +5,7 @@ use chrono::Utc;
 use super::error::HarnessError;
 use crate::golden::{Case, Dataset};
 use crate::ontology::Ontology;
-use crate::run::{Answer, Answers, CaseResult, Plan, Run, RunRecord};
+use crate::run::{Answer, Answers, CaseResult, Plan, Run};
 use crate::score::{Graded, score};
 use crate::store::Store;
 use crate::summary::summarise;
@@ -39,25 +39,14 @@ pub(super) async fn publish(
     if finished < expected {
         return Ok(Outcome::Partial { plan: Box::new(plan), missing: expected - finished });
     }
-    let summary = summarise(&results, plan.experiment.seed);
-    let record = RunRecord {
-        plan,
-        finished: Utc::now(),
-        resumed,
-        classes: summary.classes,
-        metrics: summary.metrics,
-        by_split: summary.by_split,
-        by_family: summary.by_family,
-        latency_ms: summary.latency_ms,
-        results_sha256: String::new(),
-    };
+    let record = summarise(&results, plan.experiment.seed).into_record(plan, Utc::now(), resumed);
     let mut run = Run { record, results };
     store.commit(&mut run).await?;
     Ok(Outcome::Published(Box::new(run)))
 }
 
 /// Joins answers with the truth, in the order of the dataset.
-fn rows(plan: &Plan, dataset: &Dataset, answers: &Answers, ontology: &Ontology) -> Vec<CaseResult> {
+pub(super) fn rows(plan: &Plan, dataset: &Dataset, answers: &Answers, ontology: &Ontology) -> Vec<CaseResult> {
     let mut rows = Vec::new();
     for case in &dataset.cases {
         let found = (0..plan.experiment.repeats).filter_map(|repeat| answers.get(&(case.id.clone(), repeat)));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::backend::{Backends, Launcher};
 use super::error::{GIVE_UP_AFTER, HarnessError};
@@ -11,12 +11,13 @@ use super::journal::Journal;
 use super::patience::Patient;
 use super::plan;
 use super::publish::{Outcome, publish};
+use super::sentry::Sentry;
 use crate::analyze::{Ask, Respondent};
 use crate::digest::Budget;
 use crate::experiment::{Experiment, ModelSpec, Profile};
 use crate::golden::{Case, Dataset};
 use crate::installation::Installation;
-use crate::llama::Retry;
+use crate::llama::{Retry, retry};
 use crate::ontology::Ontology;
 use crate::run::{Answer, Answers, PipelineId, Plan};
 use crate::store::Store;
@@ -88,7 +89,8 @@ impl<'i> Session<'i> {
         }
         let specs = specs(installation, experiment)?;
         let backends = Backends::start(&specs, launcher).await?;
-        let plans = plan::plans(installation, experiment, &dataset, &backends, Utc::now())?;
+        let started = unused_moment(store, Utc::now()).await?;
+        let plans = plan::plans(installation, experiment, &dataset, &backends, started)?;
         let mut runs = Vec::with_capacity(plans.len());
         for plan in plans {
             let (journal, answers) = Journal::open(&store.folder(&plan.id).join("journal.jsonl"))?;
@@ -108,16 +110,16 @@ impl<'i> Session<'i> {
         plans: Vec<Plan>,
         launcher: &Launcher,
     ) -> Result<Self, HarnessError> {
-        let experiment = &plans[0].experiment;
-        let dataset = installation.dataset(&experiment.dataset)?;
-        let specs: Vec<&ModelSpec> = plans.iter().map(|plan| &plan.model.spec).collect();
-        let backends = Backends::start(&specs, launcher).await?;
+        let dataset = installation.dataset(&plans[0].experiment.dataset)?;
+        // The locks first: a second harness on the same runs is turned away before it starts a server.
         let mut runs = Vec::with_capacity(plans.len());
         for plan in plans {
-            unchanged(installation, &dataset, &backends, &plan)?;
             let (journal, answers) = Journal::open(&store.folder(&plan.id).join("journal.jsonl"))?;
             runs.push(RunState { plan, journal, answers, resumed: 1 });
         }
+        let specs: Vec<&ModelSpec> = runs.iter().map(|run| &run.plan.model.spec).collect();
+        let backends = Backends::start(&specs, launcher).await?;
+        runs.iter().try_for_each(|run| unchanged(installation, &dataset, &backends, &run.plan))?;
         Ok(Self { installation, store, dataset, backends, runs, patience: launcher.patience })
     }
 
@@ -168,6 +170,7 @@ impl<'i> Session<'i> {
         let jobs = self.jobs(cases);
         let mut interrupt = std::pin::pin!(interrupt);
         let mut failures: BTreeMap<String, u32> = BTreeMap::new();
+        let mut sentry = Sentry::default();
         let width = self.width();
         for batch in jobs.chunks(width) {
             let asked = futures::future::join_all(batch.iter().map(|job| self.ask(&plans[job.arm], job)));
@@ -180,11 +183,56 @@ impl<'i> Session<'i> {
                 self.runs[job.arm].journal.append(&answer)?;
                 done[job.arm] += usize::from(answer.is_finished());
                 observer.arrived(&Arrival { arm: job.arm, class: answer.class, done: done[job.arm], answer: &answer });
-                self.weigh(&plans[job.arm].arm.model, &answer, &mut failures).await?;
-                self.runs[job.arm].answers.insert((answer.case.clone(), answer.repeat), answer);
+                let model = &plans[job.arm].arm.model;
+                sentry.note(model, job.arm, &answer);
+                self.runs[job.arm].answers.insert((answer.case.clone(), answer.repeat), answer.clone());
+                if !answer.is_finished() {
+                    self.recognise(model, false, &mut sentry).await?;
+                }
+                self.weigh(model, &answer, &mut failures).await?;
+            }
+            for model in sentry.due(false) {
+                self.recognise(&model, false, &mut sentry).await?;
             }
         }
+        for model in sentry.due(true) {
+            self.recognise(&model, true, &mut sentry).await?;
+        }
         Ok(())
+    }
+
+    /// Asks a model's server who it is. If it is not who the plan says, the answers in doubt are marked to be asked
+    /// again and the run stops. A server that does not say is left in doubt; where that `must` end, it is asked with
+    /// patience.
+    async fn recognise(&mut self, model: &str, must: bool, sentry: &mut Sentry) -> Result<(), HarnessError> {
+        if must {
+            self.backends.revive(model).await?;
+        }
+        let planned = self.runs.iter().find(|run| run.plan.arm.model == model).map(|run| &run.plan.model);
+        let client = self.backends.get(model).and_then(|backend| backend.client.as_ref());
+        let (Some(planned), Some(client)) = (planned.and_then(|id| id.fingerprint.clone()), client) else {
+            sentry.settle(model);
+            return Ok(());
+        };
+        let url = client.url().to_owned();
+        let policy = Retry { budget: if must { self.patience } else { Duration::ZERO }, ..Retry::default() };
+        let found = match retry(&policy, tokio::time::sleep, |_| client.identify()).await {
+            Ok(identity) => identity.fingerprint,
+            Err(source) if must => return Err(HarnessError::Unrecognised { model: model.to_owned(), source }),
+            Err(_) => return Ok(()),
+        };
+        let doubtful = sentry.settle(model);
+        if found == planned {
+            return Ok(());
+        }
+        for (arm, key) in &doubtful {
+            let run = &mut self.runs[*arm];
+            let Some(answer) = run.answers.get_mut(key).filter(|answer| answer.is_finished()) else { continue };
+            let reason = Some("the server was swapped around this answer".to_owned());
+            *answer = Answer { class: Class::InfraError, reason, verdict: None, ..answer.clone() };
+            run.journal.append(answer)?;
+        }
+        Err(HarnessError::Swapped { model: model.to_owned(), url, planned, found, doubtful: doubtful.len() })
     }
 
     fn ontology(&self, plan: &Plan) -> Result<&Ontology, HarnessError> {
@@ -237,6 +285,7 @@ impl<'i> Session<'i> {
             timeout: Duration::from_secs_f64(plan.experiment.timeout_s),
             context_tokens: plan.model.context_tokens,
         };
+        // `at` is for people. Durations come from the monotonic clock, so that a wall clock that jumps changes none.
         let (at, clock) = (Utc::now(), Instant::now());
         let window = job.case.window.clone();
         let analysis = self.installation.pipeline.analyze(window, &plan.arm.choice, &respondent, &ask).await;
@@ -289,6 +338,17 @@ impl RunState {
     }
 }
 
+/// `now`, or the next moment that no session in the store is named after: a wall clock that was set back, or a second
+/// harness, must not lead into another session's runs.
+async fn unused_moment(store: &Store, now: DateTime<Utc>) -> Result<DateTime<Utc>, HarnessError> {
+    let ids = store.ids().await?;
+    let mut moment = now;
+    while ids.iter().any(|id| id.starts_with(&plan::session_name(moment))) {
+        moment += TimeDelta::milliseconds(1);
+    }
+    Ok(moment)
+}
+
 fn specs<'a>(installation: &'a Installation, experiment: &Experiment) -> Result<Vec<&'a ModelSpec>, HarnessError> {
     let mut seen = BTreeSet::new();
     let mut specs = Vec::new();
@@ -310,7 +370,8 @@ fn unchanged(
 ) -> Result<(), HarnessError> {
     let same = |field, planned: String, found: String| {
         let id = plan.id.clone();
-        if planned == found { Ok(()) } else { Err(HarnessError::Changed { id, field, planned, found }) }
+        let wanted = "resumed";
+        if planned == found { Ok(()) } else { Err(HarnessError::Changed { id, wanted, field, planned, found }) }
     };
     same("dataset.sha256", plan.dataset.sha256.clone(), plan::identify(dataset).sha256)?;
     let found = plan::pipeline(installation, dataset, &plan.arm)?;

@@ -2,7 +2,9 @@
 //!
 //! `runs/<id>/plan.json` is written when a run starts, `results.parquet` when it ends and `run.json` last: a run
 //! without it was never published. Every write is atomic: a reader sees the old state or the new one.
+//! `gates/<id>.json` keeps what gates said, `baselines/<name>.json` what runs are held against.
 
+mod kept;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +18,11 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use crate::hash;
 use crate::problem::did_you_mean;
 use crate::run::{FORMAT, Plan, Run, RunRecord};
+
+/// The rows of a run.
+const RESULTS: &str = "results.parquet";
+/// The rows of a run that are about to replace the others.
+const NEXT_RESULTS: &str = "results.next.parquet";
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +56,20 @@ pub enum StoreError {
         url: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A pinned run is no longer what was pinned.
+    #[error(
+        "baseline `{name}` pins {file} as {pinned}, and it is now {found}: the run was altered\n  hint: restore it, or pin what it is now with `assay eval baseline set`"
+    )]
+    Altered {
+        /// Name of the baseline.
+        name: String,
+        /// Key of the file.
+        file: String,
+        /// Its hash when it was pinned.
+        pinned: String,
+        /// Its hash now.
+        found: String,
     },
     /// The storage itself failed.
     #[error("store {url}: {source}")]
@@ -111,10 +132,25 @@ impl Store {
     /// If the storage fails; the run is then still unpublished and can be finished again.
     pub async fn commit(&self, run: &mut Run) -> Result<(), StoreError> {
         let id = run.record.plan.id.clone();
-        let table = table::encode(&run.results).map_err(|reason| self.damaged(&key(&id, "results.parquet"), reason))?;
+        let table = table::encode(&run.results).map_err(|reason| self.damaged(&key(&id, RESULTS), reason))?;
         run.record.results_sha256 = hash::sha256(&table);
-        self.put(&key(&id, "results.parquet"), table).await?;
+        self.put(&key(&id, RESULTS), table).await?;
         self.put(&key(&id, "run.json"), to_json(&run.record)).await
+    }
+
+    /// Replaces the results and the record of a published run. The record stays the commit: until it is replaced the old
+    /// state is the run, and from then on the new one, whatever is interrupted.
+    ///
+    /// # Errors
+    /// If the storage fails; the run is then in one of its two states.
+    pub async fn recommit(&self, run: &mut Run) -> Result<(), StoreError> {
+        let id = run.record.plan.id.clone();
+        let table = table::encode(&run.results).map_err(|reason| self.damaged(&key(&id, RESULTS), reason))?;
+        run.record.results_sha256 = hash::sha256(&table);
+        self.put(&key(&id, NEXT_RESULTS), table.clone()).await?;
+        self.put(&key(&id, "run.json"), to_json(&run.record)).await?;
+        self.put(&key(&id, RESULTS), table).await?;
+        self.objects.delete(&key(&id, NEXT_RESULTS)).await.map_err(|source| self.failed(source))
     }
 
     /// Ids of all runs, published or not, oldest first.
@@ -155,15 +191,24 @@ impl Store {
             let hint = "it is not finished: `assay eval resume` continues it".to_owned();
             return Err(StoreError::Unknown { reference: id.to_owned(), url: self.url.clone(), hint });
         };
-        let file = key(id, "results.parquet");
-        let Some(bytes) = self.get(&file).await? else {
-            return Err(self.damaged(&file, "the file is gone".to_owned()));
-        };
-        if hash::sha256(&bytes) != record.results_sha256 {
-            return Err(self.damaged(&file, "its hash is not the one in run.json".to_owned()));
-        }
+        let file = key(id, RESULTS);
+        let bytes = self.results(id, &record.results_sha256).await?;
         let results = table::decode(bytes).map_err(|reason| self.damaged(&file, reason))?;
         Ok(Run { record, results })
+    }
+
+    async fn results(&self, id: &str, sha256: &str) -> Result<bytes::Bytes, StoreError> {
+        let file = key(id, RESULTS);
+        let found = self.get(&file).await?;
+        let gone = found.is_none();
+        // The second is there if a commit of new results was interrupted after the record had been replaced.
+        for bytes in found.into_iter().chain(self.get(&key(id, NEXT_RESULTS)).await?) {
+            if hash::sha256(&bytes) == sha256 {
+                return Ok(bytes);
+            }
+        }
+        let reason = if gone { "the file is gone" } else { "its hash is not the one in run.json" };
+        Err(self.damaged(&file, reason.to_owned()))
     }
 
     /// The id that a person means: an id, a unique beginning of one, or an arm's name for its newest published run.

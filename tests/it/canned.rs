@@ -15,6 +15,13 @@ pub(crate) enum Act {
     Pause(Duration),
     /// The response that belongs to the path of the request, or nothing.
     Route(Vec<(&'static str, Vec<u8>)>),
+    /// As `Route`, but the n-th request of `path`, from 1, gets other bytes.
+    Swap {
+        path: &'static str,
+        nth: usize,
+        with: Vec<u8>,
+        routes: Vec<(&'static str, Vec<u8>)>,
+    },
     /// The same bytes again and again until the client goes away.
     Forever(Vec<u8>),
     /// Waits until the client goes away.
@@ -122,11 +129,21 @@ async fn play(
     }
     let Some(request) = read_request(&mut stream).await else { return };
     let path = request.head.split(' ').nth(1).unwrap_or_default().to_owned();
-    requests.lock().unwrap().push(request);
+    let of_path = |request: &&Request| request.head.split(' ').nth(1) == Some(path.as_str());
+    let seen = {
+        let mut requests = requests.lock().unwrap();
+        requests.push(request);
+        requests.iter().filter(of_path).count()
+    };
     for act in script {
         match act {
             Act::Route(routes) => {
                 let bytes = routes.into_iter().find(|(route, _)| *route == path).map(|(_, bytes)| bytes);
+                let _ = stream.write_all(&bytes.unwrap_or_default()).await;
+            }
+            Act::Swap { path: swapped, nth, with, routes } => {
+                let bytes = routes.into_iter().find(|(route, _)| *route == path).map(|(_, bytes)| bytes);
+                let bytes = if swapped == path && nth == seen { Some(with) } else { bytes };
                 let _ = stream.write_all(&bytes.unwrap_or_default()).await;
             }
             Act::Send(bytes) => {

@@ -75,6 +75,10 @@ pub(super) fn table(runs: &[&Run]) -> Table {
         let cells = runs.iter().map(|run| cell(run.record.metrics.get(&metric), metric.unit()));
         table.add_row(std::iter::once(metric.to_string()).chain(cells));
     }
+    let share = |estimate: Option<&Estimate>| cell(estimate, Unit::Share);
+    table.add_row(row("component_f1, micro", runs, |run| share(run.record.component_micro_f1.as_ref())));
+    // A kappa is no share: 1 is perfect, 0 what chance gives.
+    table.add_row(row("severity kappa, quadratic", runs, |run| kappa(run.record.severity_kappa.as_ref())));
     table.add_row(row("failed / abstained", runs, |run| {
         let count = |class: &Class| run.record.classes.get(class).copied().unwrap_or_default();
         let failed: usize = Class::ALL.iter().filter(|class| class.is_model_failure()).map(count).sum();
@@ -144,6 +148,14 @@ fn cell(estimate: Option<&Estimate>, unit: Unit) -> String {
     match (estimate.ci_low, estimate.ci_high) {
         (Some(low), Some(high)) => format!("{}{percent} [{}, {}]", show(estimate.value), show(low), show(high)),
         _ => format!("{}{percent}", show(estimate.value)),
+    }
+}
+
+fn kappa(estimate: Option<&Estimate>) -> String {
+    match estimate.map(|estimate| (estimate.value, estimate.ci_low, estimate.ci_high)) {
+        Some((value, Some(low), Some(high))) => format!("{value:.2} [{low:.2}, {high:.2}]"),
+        Some((value, ..)) => format!("{value:.2}"),
+        None => "-".to_owned(),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
+use super::dry_run::dry_run;
 use super::progress::Progress;
 use super::{StoreArgs, llama_server, report};
 use crate::experiment::{Arm, Experiment, Kind, ModelSpec};
@@ -32,6 +33,9 @@ pub(in crate::cli) struct Run {
     /// How long a question is asked again while its server does not answer, in seconds.
     #[arg(long, default_value_t = 60.0, value_name = "SECONDS")]
     patience: f64,
+    /// Start nothing: say what would be asked, and for how long by earlier runs.
+    #[arg(long)]
+    dry_run: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -60,6 +64,9 @@ pub(super) async fn start(root: &Path, args: &Run) -> Result<()> {
         replace_models(&mut installation, &mut experiment, file, args.context).await?;
     }
     let store = args.store.open()?;
+    if args.dry_run {
+        return dry_run(&installation, &store, &experiment, args.json).await;
+    }
     let launcher = launcher(&installation, &store, &experiment, args.patience)?;
     eprintln!("{}: {}", experiment.name, experiment.question);
     let session = Session::start(&installation, &store, &experiment, &launcher).await?;
@@ -82,7 +89,8 @@ pub(super) async fn resume(root: &Path, args: &Resume) -> Result<()> {
     finish(session, &store, args.json).await
 }
 
-async fn finish(session: Session<'_>, store: &Store, json: bool) -> Result<()> {
+/// Runs a session to its end, with a progress display and an interruption that loses nothing.
+pub(super) async fn drive(session: Session<'_>) -> Result<Vec<Outcome>> {
     let mut progress = Progress::new(std::io::stderr().is_terminal());
     let interrupt = async {
         // Without a signal handler the harness simply cannot be interrupted gracefully.
@@ -92,7 +100,11 @@ async fn finish(session: Session<'_>, store: &Store, json: bool) -> Result<()> {
     };
     let outcomes = session.run(&mut progress, interrupt).await;
     progress.finish();
-    let outcomes = outcomes?;
+    Ok(outcomes?)
+}
+
+async fn finish(session: Session<'_>, store: &Store, json: bool) -> Result<()> {
+    let outcomes = drive(session).await?;
     report::session(store, &outcomes, json)?;
     let partial: Vec<&Plan> = outcomes
         .iter()
@@ -107,7 +119,13 @@ async fn finish(session: Session<'_>, store: &Store, json: bool) -> Result<()> {
     bail!("{} runs are partial and were not published: continue with `assay eval resume`", partial.len());
 }
 
-fn launcher(installation: &Installation, store: &Store, experiment: &Experiment, patience: f64) -> Result<Launcher> {
+/// How the servers of an experiment are started.
+pub(super) fn launcher(
+    installation: &Installation,
+    store: &Store,
+    experiment: &Experiment,
+    patience: f64,
+) -> Result<Launcher> {
     let patience = Duration::try_from_secs_f64(patience)
         .map_err(|_| anyhow!("--patience {patience} is out of range: give seconds, 0 or more"))?;
     let managed = experiment

@@ -86,6 +86,56 @@ async fn a_server_that_answers_garbage_leaves_a_run_that_can_be_resumed() {
     assert!(list.as_array().unwrap().iter().all(|row| row["status"] == "unfinished"), "partial is never published");
 }
 
+/// Whose third answer about itself, after 20 questions, is another model's.
+async fn swapped_server() -> Canned {
+    let body = |name: &str| captured_body(&format!("debian-0.7.0/{name}.json"));
+    let route = |path, name: &str| (path, http(200, "application/json", body(name).as_bytes()));
+    let routes = vec![
+        route("/props", "props"),
+        route("/v1/models", "v1_models"),
+        route("/v1/chat/completions/input_tokens", "chat_input_tokens"),
+        ("/v1/chat/completions", http(200, "text/event-stream", body("chat_stream").as_bytes())),
+    ];
+    let other = body("props").replace("b11669-Debian", "b9999-other");
+    let with = http(200, "application/json", other.as_bytes());
+    Canned::acting(vec![Act::Swap { path: "/props", nth: 3, with, routes }]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_swapped_stops_the_run_and_doubtful_answers_are_asked_again() {
+    let server = swapped_server().await;
+    let folder = external(server.url());
+    folder.write_dataset(10);
+    let ran = tokio::task::spawn_blocking(move || {
+        let output = folder.assay(&["eval", "run", "experiment.toml", "--patience", "0.2"]);
+        (folder, output)
+    });
+    let (folder, output) = tokio::time::timeout(Duration::from_secs(120), ran).await.unwrap().unwrap();
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("was swapped") && message.contains("assay eval resume"), "{message}");
+    assert_eq!(message.matches("not-a-file-hash:").count(), 2, "both are named: {message}");
+    // It was recognised after 16 answers; the four since are in doubt, the others stay.
+    let model = |lines: &[serde_json::Value]| {
+        let asked = lines.iter().filter(|line| line["attempts"] != 0);
+        let (bad, good): (Vec<_>, Vec<_>) = asked.partition(|line| line["class"] == "infra_error");
+        (good.len(), bad.len())
+    };
+    assert_eq!(model(&folder.journaled()), (20, 4));
+    let list = folder.json(&["eval", "list", "--json"]);
+    assert!(list.as_array().unwrap().iter().all(|row| row["status"] == "unfinished"), "{list}");
+
+    let resumed = tokio::task::spawn_blocking(move || {
+        let output = folder.assay(&["eval", "resume", "--patience", "0.2"]);
+        (folder, output)
+    });
+    let (folder, output) = tokio::time::timeout(Duration::from_secs(120), resumed).await.unwrap().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(model(&folder.journaled()), (24, 4));
+    let asked = server.requests().iter().filter(|r| r.head.starts_with("post /v1/chat/completions ")).count();
+    assert_eq!(asked, 24, "no other question is asked again");
+}
+
 #[test]
 fn a_server_that_is_not_there_is_named() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

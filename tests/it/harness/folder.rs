@@ -81,7 +81,7 @@ impl Folder {
             .collect()
     }
 
-    fn write_dataset(&self, cases: usize) {
+    pub(super) fn write_dataset(&self, cases: usize) {
         let mut lines = String::new();
         for index in 0..cases {
             writeln!(lines, "{}", case(index)).unwrap();

@@ -98,6 +98,61 @@ fn a_killed_session_resumes_and_asks_no_finished_question_again() {
 }
 
 #[test]
+fn a_second_harness_on_the_same_runs_is_turned_away() {
+    let folder = Folder::new(12, Habit::Brief);
+    let mut first = folder
+        .command(&["eval", "run", "experiment.toml"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    while folder.journaled().len() < 3 {
+        assert!(started.elapsed() < Duration::from_secs(120), "nothing is answered");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let second = folder.assay(&["eval", "resume"]);
+    assert!(first.try_wait().unwrap().is_none(), "the first ended before the second came");
+    let message = stderr(&second);
+    assert_eq!(second.status.code(), Some(1), "{message}");
+    assert!(message.contains("journal.jsonl is in use: another assay"), "{message}");
+    assert!(first.wait().unwrap().success());
+    assert_eq!(folder.journaled().len(), 36, "each question has one answer");
+}
+
+#[test]
+fn a_dry_run_starts_nothing_and_knows_times_from_earlier_runs() {
+    let folder = Folder::new(4, Habit::Brief);
+    let matrix = "name = 'm'\nquestion = '?'\ndataset = 'small'\nprimary = 'root_cause'\nmargin = 0.05\n\
+                  [matrix]\nprompt = ['triage@1', 'triage@2']\nmodel = ['rules']\n";
+    folder.write("matrix.toml", matrix);
+    folder.write("tiny.toml", &matrix.replace("['rules']", "['tiny']"));
+    let look = |file: &str| {
+        let mut command = folder.command(&["eval", "run", file, "--dry-run", "--json"]);
+        let output = command.env_remove("ASSAY_LLAMA_SERVER").env("PATH", "/nonexistent").output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let before = look("matrix.toml");
+    assert_eq!((&before["questions"], &before["seconds"]), (&8.into(), &Value::Null), "{before}");
+    assert_eq!(before["arms"][1]["arm"], "triage@2/rules");
+    assert!(before["arms"][0]["prompt_tokens_mean"].as_f64().unwrap() > 300.0, "{before}");
+    assert!(folder.json(&["eval", "list", "--json"]).as_array().unwrap().is_empty(), "a dry run leaves no run");
+
+    folder.json(&["eval", "run", "matrix.toml", "--json"]);
+    let run = folder.json(&["eval", "show", "triage@2/rules", "--json"]);
+    let after = look("matrix.toml");
+    assert!(after["seconds"].as_f64().unwrap() > 0.0, "{after}");
+    assert_eq!((&after["arms"][1]["from"], &after["arms"][1]["same_questions"]), (&run["id"], &true.into()));
+    folder.edit("matrix.toml", "margin = 0.05", "margin = 0.05\ndigest_tokens = 200");
+    assert_eq!(look("matrix.toml")["arms"][1]["same_questions"], false);
+    assert_eq!(look("tiny.toml")["seconds"], Value::Null, "another model's time is no time");
+    let text = folder.assay(&["eval", "run", "tiny.toml", "--dry-run"]);
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.contains("no earlier run of this model") && text.contains("time: unknown"), "{text}");
+}
+
+#[test]
 fn the_throughput_profile_reuses_the_prefix() {
     let folder = Folder::new(8, Habit::Brief);
     folder.write("experiment.toml", &experiment("throughput"));

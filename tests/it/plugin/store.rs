@@ -10,7 +10,7 @@ use assay::golden::Split;
 use assay::installation::Installation;
 use assay::model::{Timings, Usage};
 use assay::ontology::Severity;
-use assay::run::{Answer, Asked, CaseResult, Plan, Run, RunRecord};
+use assay::run::{Answer, Asked, CaseResult, Plan, Run};
 use assay::score::Metric;
 use assay::store::Store;
 use assay::summary::summarise;
@@ -96,18 +96,8 @@ fn run(plan: Plan, right: usize) -> Run {
 }
 
 fn run_of(plan: Plan, results: Vec<CaseResult>) -> Run {
-    let summary = summarise(&results, plan.experiment.seed);
-    let record = RunRecord {
-        finished: plan.started + chrono::Duration::seconds(90),
-        plan,
-        resumed: 0,
-        classes: summary.classes,
-        metrics: summary.metrics,
-        by_split: summary.by_split,
-        by_family: summary.by_family,
-        latency_ms: summary.latency_ms,
-        results_sha256: String::new(),
-    };
+    let finished = plan.started + chrono::Duration::seconds(90);
+    let record = summarise(&results, plan.experiment.seed).into_record(plan, finished, 0);
     Run { record, results }
 }
 
