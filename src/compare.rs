@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::run::{Run, RunRecord};
+use crate::run::{CaseResult, Run, RunRecord};
 use crate::score::{Metric, Unit};
 use crate::stats::{self, Comparison, Conclusion, Pair, Plan, StatsError};
 use crate::summary::case_means;
@@ -135,14 +135,37 @@ fn same_cases(a: &Run, b: &Run) -> Result<(), Refusal> {
 }
 
 fn paired(a: &Run, b: &Run, metric: Metric, plan: &Plan) -> Result<Comparison, StatsError> {
-    let means = case_means(&a.results, metric);
+    paired_rows(&a.results, &b.results, metric, plan)
+}
+
+fn paired_rows<'r>(
+    a: impl IntoIterator<Item = &'r CaseResult>,
+    b: impl IntoIterator<Item = &'r CaseResult>,
+    metric: Metric,
+    plan: &Plan,
+) -> Result<Comparison, StatsError> {
+    let means = case_means(a, metric);
     let ours: BTreeMap<&str, f64> = means.iter().map(|mean| (mean.case, mean.value)).collect();
-    let theirs = case_means(&b.results, metric);
+    let theirs = case_means(b, metric);
     let pairs: Vec<Pair<'_>> = theirs
         .iter()
         .filter_map(|mean| Some(Pair { cluster: mean.cluster, a: *ours.get(mean.case)?, b: mean.value }))
         .collect();
     stats::compare(&pairs, plan)
+}
+
+/// Compares one metric over some of the cases of two runs, such as those of a split; exploratory by nature.
+///
+/// # Errors
+/// No case that both have, or values that cannot be compared.
+pub fn compare_rows<'r>(
+    a: impl IntoIterator<Item = &'r CaseResult>,
+    b: impl IntoIterator<Item = &'r CaseResult>,
+    metric: Metric,
+    margin: f64,
+    seed: u64,
+) -> Result<Comparison, StatsError> {
+    paired_rows(a, b, metric, &Plan { direction: metric.direction(), scale: metric.scale(), margin, seed })
 }
 
 /// Holm's adjustment over the exploratory rows; a conclusion that does not survive it becomes *cannot tell*.

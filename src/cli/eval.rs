@@ -3,6 +3,7 @@
 mod list;
 mod progress;
 mod report;
+mod report_page;
 mod run;
 
 use std::path::{Path, PathBuf};
@@ -73,12 +74,15 @@ pub(super) enum Command {
         #[command(flatten)]
         store: StoreArgs,
     },
+    /// Write one page about runs: conclusions, plots, the worst cases with their logs, and what made it all.
+    Report(report_page::ReportPage),
 }
 
 pub(super) async fn run(root: &Path, command: &Command) -> Result<()> {
     match command {
         Command::Run(args) => run::start(root, args).await,
         Command::Resume(args) => run::resume(root, args).await,
+        Command::Report(args) => report_page::write(root, args).await,
         Command::List { json, store } => list::list(&store.open()?, *json).await,
         Command::Show { run, json, store } => list::show(&store.open()?, run, *json).await,
         Command::Compare { a, b, metric, margin, json, store } => {

@@ -3,4 +3,5 @@
 mod analyze;
 mod faults;
 mod folder;
+mod report;
 mod runs;
