@@ -92,7 +92,7 @@ pub enum Refused {
         /// The run that it was held against.
         first: String,
         /// The field that differs.
-        source: Refusal,
+        source: Box<Refusal>,
     },
 }
 
@@ -190,7 +190,7 @@ fn check(runs: &[Run]) -> Result<(), Refused> {
         }
         comparable(&first.record, &run.record).map_err(|source| {
             let (run, first) = named();
-            Refused::Incomparable { run, first, source }
+            Refused::Incomparable { run, first, source: Box::new(source) }
         })?;
         let (a, b) = (first.record.plan.experiment.primary, plan.experiment.primary);
         if a != b {

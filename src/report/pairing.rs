@@ -115,7 +115,7 @@ impl Pairing {
         let (primary, seed) = (experiment.primary, experiment.seed);
         let comparison = compare_runs(&runs[a], &runs[b], primary, experiment.margin, seed).map_err(|source| {
             let id = |index: usize| runs[index].record.plan.id.clone();
-            Refused::Incomparable { run: id(b), first: id(a), source }
+            Refused::Incomparable { run: id(b), first: id(a), source: Box::new(source) }
         })?;
         let families: std::collections::BTreeSet<&str> =
             runs[a].results.iter().map(|row| row.family.as_str()).collect();

@@ -104,6 +104,9 @@ struct Line {
     text: String,
 }
 
+/// Answers to one case, with the index of the run.
+type Rows<'r> = Vec<(usize, &'r CaseResult)>;
+
 /// What the lists are drawn from.
 struct Sheet<'a> {
     runs: &'a [Run],
@@ -114,18 +117,14 @@ struct Sheet<'a> {
 }
 
 /// Draws the lists.
-pub(super) fn worst(sources: &Sources<'_>, pairings: &[Pairing]) -> Worst {
+pub(super) fn worst<'a>(sources: &Sources<'a>, pairings: &[Pairing]) -> Worst {
     let (runs, metric) = (sources.runs, sources.runs[0].record.plan.experiment.primary);
     let means =
-        |run| case_means(&run_results(run)[..], metric).into_iter().map(|mean| (mean.case, mean.value)).collect();
+        |run: &'a Run| case_means(&run.results, metric).into_iter().map(|mean| (mean.case, mean.value)).collect();
     let sheet = Sheet { runs, metric, scores: runs.iter().map(means).collect(), logs: usable(sources) };
     let mut lists: Vec<List> = pairings.iter().map(|pairing| sheet.regressions(pairing)).collect();
     lists.extend((!metric.is_cost()).then(|| sheet.never_right()));
     Worst { lists, no_logs: sheet.logs.err() }
-}
-
-fn run_results(run: &Run) -> &[CaseResult] {
-    &run.results
 }
 
 fn usable<'a>(sources: &Sources<'a>) -> Result<Logs<'a>, String> {
@@ -226,7 +225,7 @@ impl<'a> Sheet<'a> {
     /// The digests of a case, those of equal text once.
     fn digests(&self, case: &Case, rows: &[(usize, &CaseResult)]) -> Vec<DigestView> {
         let Ok(logs) = &self.logs else { return Vec::new() };
-        let mut found: Vec<(DigestView, String, Vec<(usize, &CaseResult)>)> = Vec::new();
+        let mut found: Vec<(DigestView, String, Rows<'_>)> = Vec::new();
         for (run, row) in rows {
             let (view, text) = digest(logs, case, &self.runs[*run], row);
             match found.iter_mut().find(|(known, same, _)| *same == text && known.problem == view.problem) {
@@ -234,7 +233,7 @@ impl<'a> Sheet<'a> {
                 None => found.push((view, text, vec![(*run, row)])),
             }
         }
-        let finish = |(mut view, text, who): (DigestView, String, Vec<(usize, &CaseResult)>)| {
+        let finish = |(mut view, text, who): (DigestView, String, Rows<'_>)| {
             view.who = who.iter().map(|(run, _)| label(self.runs, *run)).collect();
             // Ids of another digest would mark the wrong lines.
             let cites = if view.problem.is_none() { &who[..] } else { &[] };
