@@ -13,7 +13,7 @@ use serde::Serialize;
 pub use gate::{Baseline, GateRecord, RunGate, gate_runs};
 pub use reproduction::{CaseDifference, FieldDifference, Reproduction, Share, reproduction};
 
-use crate::run::{Run, RunRecord};
+use crate::run::{CaseResult, Run, RunRecord};
 use crate::score::{Metric, Unit};
 use crate::stats::{self, Comparison, Conclusion, Pair, Plan, StatsError};
 use crate::summary::case_means;
@@ -141,18 +141,39 @@ fn same_cases(a: &Run, b: &Run) -> Result<(), Refusal> {
 }
 
 fn paired(a: &Run, b: &Run, metric: Metric, plan: &Plan) -> Result<Comparison, StatsError> {
-    paired_with(a, b, metric, |pairs| stats::compare(pairs, plan))
+    paired_with(&a.results, &b.results, metric, |pairs| stats::compare(pairs, plan))
 }
 
-fn paired_with<T>(a: &Run, b: &Run, metric: Metric, ask: impl FnOnce(&[Pair<'_>]) -> T) -> T {
-    let means = case_means(&a.results, metric);
+/// Pairs the cases that both sides have and asks `ask` about them.
+fn paired_with<'r, T>(
+    a: impl IntoIterator<Item = &'r CaseResult>,
+    b: impl IntoIterator<Item = &'r CaseResult>,
+    metric: Metric,
+    ask: impl FnOnce(&[Pair<'_>]) -> T,
+) -> T {
+    let means = case_means(a, metric);
     let ours: BTreeMap<&str, f64> = means.iter().map(|mean| (mean.case, mean.value)).collect();
-    let theirs = case_means(&b.results, metric);
+    let theirs = case_means(b, metric);
     let pairs: Vec<Pair<'_>> = theirs
         .iter()
         .filter_map(|mean| Some(Pair { cluster: mean.cluster, a: *ours.get(mean.case)?, b: mean.value }))
         .collect();
     ask(&pairs)
+}
+
+/// Compares one metric over some of the cases of two runs, such as those of a split; exploratory by nature.
+///
+/// # Errors
+/// No case that both have, or values that cannot be compared.
+pub fn compare_rows<'r>(
+    a: impl IntoIterator<Item = &'r CaseResult>,
+    b: impl IntoIterator<Item = &'r CaseResult>,
+    metric: Metric,
+    margin: f64,
+    seed: u64,
+) -> Result<Comparison, StatsError> {
+    let plan = Plan { direction: metric.direction(), scale: metric.scale(), margin, seed };
+    paired_with(a, b, metric, |pairs| stats::compare(pairs, &plan))
 }
 
 /// Holm's adjustment over the exploratory rows; a conclusion that does not survive it becomes *cannot tell*.

@@ -26,6 +26,7 @@ pub mod analyze;
 pub mod guard;
 pub mod summary;
 pub mod compare;
+pub mod report;
 pub mod frame;
 
 // --- adapters: one per outside thing ---

@@ -7,6 +7,7 @@ mod list;
 mod power;
 mod progress;
 mod report;
+mod report_page;
 mod reproduce;
 mod run;
 mod score;
@@ -91,6 +92,8 @@ pub(super) enum Command {
         #[command(flatten)]
         store: StoreArgs,
     },
+    /// Write one page about runs: conclusions, plots, the worst cases with their logs, and what made it all.
+    Report(report_page::ReportPage),
 }
 
 pub(super) async fn run(root: &Path, command: &Command) -> Result<ExitCode> {
@@ -101,6 +104,7 @@ pub(super) async fn run(root: &Path, command: &Command) -> Result<ExitCode> {
         Command::Power(args) => power::power_of(args).await,
         Command::Run(args) => run::start(root, args).await,
         Command::Resume(args) => run::resume(root, args).await,
+        Command::Report(args) => report_page::write(root, args).await,
         Command::List { json, store } => list::list(&store.open()?, *json).await,
         Command::Show { run, json, store } => list::show(&store.open()?, run, *json).await,
         Command::Score(args) => score::score(root, args).await,

@@ -93,7 +93,7 @@ pub fn gate_runs(baseline: &Run, run: &Run, metric: Metric, margin: f64, seed: u
     comparable(&baseline.record, &run.record)?;
     same_cases(baseline, run)?;
     let plan = Plan { direction: metric.direction(), scale: metric.scale(), margin, seed };
-    let asked = paired_with(baseline, run, metric, |pairs| {
+    let asked = paired_with(&baseline.results, &run.results, metric, |pairs| {
         let mean = |sum: f64| sum / pairs.len() as f64;
         let (a, b) = (pairs.iter().map(|pair| pair.a).sum(), pairs.iter().map(|pair| pair.b).sum());
         Ok((non_inferiority(pairs, &plan)?, mean(a), mean(b), pairs.len()))

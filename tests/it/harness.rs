@@ -4,4 +4,5 @@ mod analyze;
 mod faults;
 mod folder;
 mod gates;
+mod report;
 mod runs;

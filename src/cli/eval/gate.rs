@@ -8,8 +8,8 @@ use chrono::Utc;
 use clap::{Args, ValueEnum};
 
 use super::StoreArgs;
-use crate::compare::{GateRecord, RunGate, amount, difference, gate_runs};
 use crate::cli::exit;
+use crate::compare::{GateRecord, RunGate, amount, difference, gate_runs};
 use crate::run::{FORMAT, Run};
 use crate::score::{Metric, Unit};
 use crate::stats::GateOutcome;

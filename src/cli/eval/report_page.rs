@@ -1,0 +1,83 @@
+//! `assay eval report`: one page about some runs.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+
+use super::StoreArgs;
+use crate::golden::Dataset;
+use crate::installation::Installation;
+use crate::report::{Logs, Report, Sources};
+use crate::run::Run;
+
+/// What a page is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// One file for a browser, with plots and the worst cases; it loads nothing from anywhere.
+    Html,
+    /// A comment for a pull request.
+    Markdown,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ReportPage {
+    /// Runs, the reference first: run ids, beginnings of them, or arms' names for their newest runs.
+    #[arg(required = true)]
+    runs: Vec<String>,
+    /// Where to write it; standard output if absent.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// What to write; by the file's ending if absent, else HTML.
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+pub(super) async fn write(root: &Path, args: &ReportPage) -> Result<()> {
+    let store = args.store.open()?;
+    let mut runs: Vec<Run> = Vec::with_capacity(args.runs.len());
+    for reference in &args.runs {
+        runs.push(store.run(&store.find(reference).await?).await?);
+    }
+    let golden = golden(root, &runs[0]);
+    let logs = match &golden {
+        Ok((installation, dataset)) => Ok(Logs { dataset, pipeline: &installation.pipeline }),
+        Err(reason) => {
+            eprintln!("warning: the page shows no log lines: {reason}");
+            Err(reason.replace('\n', " "))
+        }
+    };
+    let report = Report::new(&Sources { runs: &runs, logs })?;
+    let text = match format(args) {
+        Format::Html => report.html(),
+        Format::Markdown => report.markdown(),
+    };
+    match &args.out {
+        None => print!("{text}"),
+        Some(file) => {
+            std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+            eprintln!("wrote {}", file.display());
+        }
+    }
+    Ok(())
+}
+
+/// What log lines are made from: the installation with the very dataset that the runs were made over.
+fn golden(root: &Path, run: &Run) -> Result<(Installation, Dataset), String> {
+    let installation = Installation::load(root).map_err(|problem| problem.to_string())?;
+    let wanted = &run.record.plan.dataset;
+    let dataset = installation.dataset(&wanted.name).map_err(|problem| problem.to_string())?;
+    if dataset.manifest.sha256 == wanted.sha256 {
+        return Ok((installation, dataset));
+    }
+    let (name, at_hand) = (&wanted.name, &dataset.manifest.sha256);
+    Err(format!("{name} at hand has sha256 {at_hand}, run {} was made over {}", run.record.plan.id, wanted.sha256))
+}
+
+fn format(args: &ReportPage) -> Format {
+    let is_markdown = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "md");
+    let by_name = if args.out.as_ref().is_some_and(is_markdown) { Format::Markdown } else { Format::Html };
+    args.format.unwrap_or(by_name)
+}
