@@ -12,6 +12,7 @@ mod journal;
 mod patience;
 mod plan;
 mod publish;
+mod questions;
 mod rescore;
 mod sentry;
 mod session;

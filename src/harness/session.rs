@@ -1,20 +1,20 @@
 //! A session: the arms of one experiment, run together and resumed together.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 
 use super::backend::{Backends, Launcher};
 use super::error::{GIVE_UP_AFTER, HarnessError};
 use super::journal::Journal;
-use super::patience::Patient;
 use super::plan;
 use super::publish::{Outcome, publish};
+use super::questions::{Lanes, Question, ask};
 use super::sentry::Sentry;
-use crate::analyze::{Ask, Respondent};
-use crate::digest::Budget;
-use crate::experiment::{Experiment, ModelSpec, Profile};
+use crate::experiment::{Experiment, ModelSpec};
 use crate::golden::{Case, Dataset};
 use crate::installation::Installation;
 use crate::llama::{Retry, retry};
@@ -63,13 +63,6 @@ pub struct Session<'i> {
     backends: Backends,
     runs: Vec<RunState>,
     patience: Duration,
-}
-
-#[derive(Clone, Copy)]
-struct Job<'a> {
-    arm: usize,
-    case: &'a Case,
-    repeat: u32,
 }
 
 impl<'i> Session<'i> {
@@ -167,30 +160,39 @@ impl<'i> Session<'i> {
         let plans: Vec<Plan> = self.runs.iter().map(|run| run.plan.clone()).collect();
         let mut done: Vec<usize> = self.runs.iter().map(RunState::finished).collect();
         observer.planned(&plans, &done, total);
-        let jobs = self.jobs(cases);
+        let mut lanes = Lanes::new(self.open_questions(cases), &plans);
         let mut interrupt = std::pin::pin!(interrupt);
         let mut failures: BTreeMap<String, u32> = BTreeMap::new();
         let mut sentry = Sentry::default();
-        let width = self.width();
-        for batch in jobs.chunks(width) {
-            let asked = futures::future::join_all(batch.iter().map(|job| self.ask(&plans[job.arm], job)));
-            let answers = tokio::select! {
-                answers = asked => answers,
+        let mut asked = FuturesUnordered::new();
+        let (installation, patience) = (self.installation, self.patience);
+        loop {
+            while let Some((lane, question)) = lanes.next() {
+                let plan = &plans[question.arm];
+                let client = self.backends.get(&plan.arm.model).and_then(|backend| backend.client.clone());
+                asked.push(
+                    async move { (lane, question.arm, ask(installation, client, patience, plan, question).await) },
+                );
+            }
+            let (lane, arm, answer) = tokio::select! {
+                next = asked.next() => match next {
+                    Some(next) => next,
+                    None => break,
+                },
                 () = &mut interrupt => return Err(HarnessError::Interrupted),
             };
-            for (job, answer) in batch.iter().zip(answers) {
-                let answer = answer?;
-                self.runs[job.arm].journal.append(&answer)?;
-                done[job.arm] += usize::from(answer.is_finished());
-                observer.arrived(&Arrival { arm: job.arm, class: answer.class, done: done[job.arm], answer: &answer });
-                let model = &plans[job.arm].arm.model;
-                sentry.note(model, job.arm, &answer);
-                self.runs[job.arm].answers.insert((answer.case.clone(), answer.repeat), answer.clone());
-                if !answer.is_finished() {
-                    self.recognise(model, false, &mut sentry).await?;
-                }
-                self.weigh(model, &answer, &mut failures).await?;
+            lanes.answered(lane);
+            let answer = answer?;
+            self.runs[arm].journal.append(&answer)?;
+            done[arm] += usize::from(answer.is_finished());
+            observer.arrived(&Arrival { arm, class: answer.class, done: done[arm], answer: &answer });
+            let model = &plans[arm].arm.model;
+            sentry.note(model, arm, &answer);
+            self.runs[arm].answers.insert((answer.case.clone(), answer.repeat), answer.clone());
+            if !answer.is_finished() {
+                self.recognise(model, false, &mut sentry).await?;
             }
+            self.weigh(model, &answer, &mut failures).await?;
             for model in sentry.due(false) {
                 self.recognise(&model, false, &mut sentry).await?;
             }
@@ -247,62 +249,16 @@ impl<'i> Session<'i> {
         self.runs.iter().map(|run| run.plan.experiment.repeats).max().unwrap_or(1)
     }
 
-    /// How many questions are under way at once: one, unless the profile is made for more.
-    fn width(&self) -> usize {
-        let slots = |run: &RunState| match run.plan.experiment.profile {
-            Profile::Reproducible => 1,
-            Profile::Throughput => run.plan.model.slots.unwrap_or(1),
-        };
-        self.runs.iter().map(slots).max().unwrap_or(1) as usize
-    }
-
-    /// Unanswered questions: case by case over all arms, so that a drifting machine hits all alike. In the throughput
-    /// profile arm by arm, because neighbours then share a prompt and its prefix is reused.
-    fn jobs<'a>(&self, cases: &'a [Case]) -> Vec<Job<'a>> {
-        let block = if self.width() == 1 { 1 } else { cases.len().max(1) };
-        let mut jobs = Vec::new();
+    /// Questions without an answer, case by case over all arms.
+    fn open_questions<'a>(&self, cases: &'a [Case]) -> Vec<Question<'a>> {
+        let mut questions = Vec::new();
         for repeat in 0..self.repeats() {
-            for cases in cases.chunks(block) {
-                for (arm, run) in self.runs.iter().enumerate() {
-                    let open = cases.iter().filter(|case| run.is_open(&case.id, repeat));
-                    jobs.extend(open.map(|case| Job { arm, case, repeat }));
-                }
+            for case in cases {
+                let arms = (0..self.runs.len()).filter(|arm| self.runs[*arm].is_open(&case.id, repeat));
+                questions.extend(arms.map(|arm| Question { arm, case, repeat }));
             }
         }
-        jobs
-    }
-
-    async fn ask(&self, plan: &Plan, job: &Job<'_>) -> Result<Answer, HarnessError> {
-        let backend = self.backends.get(&plan.arm.model);
-        let client = backend.and_then(|backend| backend.client.as_ref());
-        let retry = Retry { budget: self.patience, seed: seed(plan, job), ..Retry::default() };
-        let patient = client.map(|client| Patient::new(client, retry));
-        let respondent = patient.as_ref().map_or(Respondent::Rules, Respondent::Model);
-        let ask = Ask {
-            budget: Budget { tokens: plan.arm.digest_tokens, bytes_per_token: plan.model.spec.bytes_per_token },
-            sampling: plan.arm.sampling,
-            cache_prompt: plan.experiment.profile == Profile::Throughput,
-            timeout: Duration::from_secs_f64(plan.experiment.timeout_s),
-            context_tokens: plan.model.context_tokens,
-        };
-        // `at` is for people. Durations come from the monotonic clock, so that a wall clock that jumps changes none.
-        let (at, clock) = (Utc::now(), Instant::now());
-        let window = job.case.window.clone();
-        let analysis = self.installation.pipeline.analyze(window, &plan.arm.choice, &respondent, &ask).await;
-        let analysis = analysis.map_err(|reason| HarnessError::Arm { arm: plan.arm.name.clone(), reason })?;
-        Ok(Answer {
-            case: job.case.id.clone(),
-            repeat: job.repeat,
-            at,
-            asked: analysis.prepared.asked(&job.case.target.decisive),
-            class: analysis.outcome.class,
-            reason: analysis.outcome.reason,
-            verdict: analysis.outcome.verdict,
-            usage: analysis.usage,
-            timings: analysis.timings,
-            latency_ms: clock.elapsed().as_secs_f64() * 1e3,
-            attempts: patient.as_ref().map_or(0, Patient::attempts),
-        })
+        questions
     }
 
     /// Revives a dead server, and gives up where failures do not end.
@@ -382,10 +338,4 @@ fn unchanged(
     same("model.gguf_sha256", text(&plan.model.gguf_sha256), text(&backend.id.gguf_sha256))?;
     same("model.build_info", text(&plan.model.build_info), text(&backend.id.build_info))?;
     same("model.fingerprint", text(&plan.model.fingerprint), text(&backend.id.fingerprint))
-}
-
-/// Jitter that differs between questions and not between two executions.
-fn seed(plan: &Plan, job: &Job<'_>) -> u64 {
-    let text = format!("{}/{}/{}", plan.arm.name, job.case.id, job.repeat);
-    text.bytes().fold(plan.experiment.seed, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)))
 }

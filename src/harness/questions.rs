@@ -1,0 +1,123 @@
+//! Which questions are asked, in which order, how many at once; and the asking of one.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+
+use super::error::HarnessError;
+use super::patience::Patient;
+use crate::analyze::{Ask, Respondent};
+use crate::digest::Budget;
+use crate::experiment::Profile;
+use crate::golden::Case;
+use crate::installation::Installation;
+use crate::llama::{Client, Retry};
+use crate::run::{Answer, Plan};
+
+/// One question of one arm.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Question<'a> {
+    /// Index of the arm.
+    pub(super) arm: usize,
+    /// The case it is about.
+    pub(super) case: &'a Case,
+    /// Which repeat of it.
+    pub(super) repeat: u32,
+}
+
+/// Questions that wait for one another; lanes do not wait for each other.
+#[derive(Debug)]
+struct Lane<'a> {
+    waiting: VecDeque<Question<'a>>,
+    width: usize,
+    busy: usize,
+}
+
+/// The open questions of a session, in the order in which they are asked.
+#[derive(Debug)]
+pub(super) struct Lanes<'a>(Vec<Lane<'a>>);
+
+impl<'a> Lanes<'a> {
+    /// Sorts questions that come case by case. In the reproducible profile they form one lane, one at a time, all arms
+    /// interleaved, so that a drifting machine hits all alike. In the throughput profile each model has a lane as wide
+    /// as its slots, arm by arm: neighbours then share a prompt, and its prefix is reused.
+    pub(super) fn new(questions: Vec<Question<'a>>, plans: &[Plan]) -> Self {
+        let throughput = plans.iter().any(|plan| plan.experiment.profile == Profile::Throughput);
+        if !throughput {
+            return Self(vec![Lane { waiting: questions.into(), width: 1, busy: 0 }]);
+        }
+        let mut by_model: BTreeMap<&str, Lane<'a>> = BTreeMap::new();
+        for question in questions {
+            let plan = &plans[question.arm];
+            let width = plan.model.slots.unwrap_or(1).max(1) as usize;
+            let lane = by_model.entry(&plan.arm.model);
+            lane.or_insert_with(|| Lane { waiting: VecDeque::new(), width, busy: 0 }).waiting.push_back(question);
+        }
+        let mut lanes: Vec<Lane<'a>> = by_model.into_values().collect();
+        for lane in &mut lanes {
+            lane.waiting.make_contiguous().sort_by_key(|question| (question.repeat, question.arm));
+        }
+        Self(lanes)
+    }
+
+    /// The next question that may be asked now, with the number of its lane.
+    pub(super) fn next(&mut self) -> Option<(usize, Question<'a>)> {
+        let mut lanes = self.0.iter_mut().enumerate();
+        lanes.find_map(|(number, lane)| {
+            let free = lane.busy < lane.width;
+            let question = if free { lane.waiting.pop_front()? } else { return None };
+            lane.busy += 1;
+            Some((number, question))
+        })
+    }
+
+    /// A question of this lane was answered.
+    pub(super) fn answered(&mut self, lane: usize) {
+        self.0[lane].busy -= 1;
+    }
+}
+
+/// Asks one question, again while the surroundings fail and `patience` lasts.
+pub(super) async fn ask(
+    installation: &Installation,
+    client: Option<Client>,
+    patience: Duration,
+    plan: &Plan,
+    question: Question<'_>,
+) -> Result<Answer, HarnessError> {
+    let retry = Retry { budget: patience, seed: seed(plan, &question), ..Retry::default() };
+    let patient = client.as_ref().map(|client| Patient::new(client, retry));
+    let respondent = patient.as_ref().map_or(Respondent::Rules, Respondent::Model);
+    let ask = Ask {
+        budget: Budget { tokens: plan.arm.digest_tokens, bytes_per_token: plan.model.spec.bytes_per_token },
+        sampling: plan.arm.sampling,
+        cache_prompt: plan.experiment.profile == Profile::Throughput,
+        timeout: Duration::from_secs_f64(plan.experiment.timeout_s),
+        context_tokens: plan.model.context_tokens,
+    };
+    // `at` is for people. Durations come from the monotonic clock, so that a wall clock that jumps changes none.
+    let (at, clock) = (Utc::now(), Instant::now());
+    let case = question.case;
+    let analysis = installation.pipeline.analyze(case.window.clone(), &plan.arm.choice, &respondent, &ask).await;
+    let analysis = analysis.map_err(|reason| HarnessError::Arm { arm: plan.arm.name.clone(), reason })?;
+    Ok(Answer {
+        case: case.id.clone(),
+        repeat: question.repeat,
+        at,
+        asked: analysis.prepared.asked(&case.target.decisive),
+        class: analysis.outcome.class,
+        reason: analysis.outcome.reason,
+        verdict: analysis.outcome.verdict,
+        usage: analysis.usage,
+        timings: analysis.timings,
+        latency_ms: clock.elapsed().as_secs_f64() * 1e3,
+        attempts: patient.as_ref().map_or(0, Patient::attempts),
+    })
+}
+
+/// Jitter that differs between questions and not between two executions.
+fn seed(plan: &Plan, question: &Question<'_>) -> u64 {
+    let text = format!("{}/{}/{}", plan.arm.name, question.case.id, question.repeat);
+    text.bytes().fold(plan.experiment.seed, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)))
+}
