@@ -122,7 +122,7 @@ impl fmt::Display for RunGate {
             GateOutcome::NonInferior => write!(f, "[{run}] loses at most {margin} against [{baseline}]")?,
             GateOutcome::Inferior => write!(f, "[{run}] loses more than {margin} against [{baseline}]")?,
             GateOutcome::CannotTell => {
-                write!(f, "cannot tell whether [{run}] loses more than {margin} against [{baseline}]")?;
+                write!(f, "the data leave open whether [{run}] loses more than {margin} against [{baseline}]")?;
             }
         }
         let bound = gate.bound.map_or_else(

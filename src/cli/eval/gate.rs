@@ -66,9 +66,9 @@ pub(super) async fn gate(args: &Gate) -> Result<ExitCode> {
     let record = record(name, &run, &baseline, result);
     store.put_gate(&record).await.context("the result cannot be kept")?;
     match args.format {
-        Format::Text => print!("{}", text(&record)),
-        Format::Markdown => print!("{}", markdown(&record)),
-        Format::Junit => print!("{}", junit(&record)),
+        Format::Text => println!("{}", text(&record).trim_end()),
+        Format::Markdown => println!("{}", markdown(&record).trim_end()),
+        Format::Junit => println!("{}", junit(&record).trim_end()),
         Format::Json => println!("{}", serde_json::to_string_pretty(&record)?),
     }
     eprintln!("kept as gates/{}.json in {}", record.id, store.url());
