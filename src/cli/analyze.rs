@@ -2,8 +2,8 @@
 
 mod respondent;
 mod show;
+mod source;
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::digest::tokens;
 use super::exit::Ended;
-use super::input::{self, LabelArgs};
+use super::input::LabelArgs;
 use crate::analyze::{Ask, Respondent};
 use crate::digest::Budget;
 use crate::experiment::Choice;
@@ -23,6 +23,7 @@ use crate::stream::TextLog;
 use crate::verdict::Class;
 use respondent::Chosen;
 use show::Answered;
+use source::Source;
 
 #[derive(Debug, Args)]
 pub(super) struct Analyze {
@@ -51,23 +52,9 @@ pub(super) struct Analyze {
     json: bool,
 }
 
-/// Where the lines come from.
-#[derive(Debug, Args)]
-struct Source {
-    /// The log, `-` for standard input.
-    #[arg(long, value_name = "FILE")]
-    file: PathBuf,
-}
-
-impl Source {
-    fn read(&self, labels: &LabelArgs) -> Result<TextLog> {
-        input::read(&self.file, labels.labels())
-    }
-}
-
 pub(super) async fn run(root: &std::path::Path, args: &Analyze) -> Result<()> {
     let installation = Installation::load(root)?;
-    let log = args.source.read(&args.labels)?;
+    let log = args.source.read(&args.labels).await?;
     if log.window.entries.is_empty() {
         bail!("there is nothing to analyse");
     }

@@ -10,7 +10,8 @@ const EXAMPLES: &[(&str, &str)] = &[
         "analyze",
         "assay analyze --file app.log --label container=etcd --label namespace=kube-system\n\
          kubectl logs -n monitoring prometheus-0 | assay analyze --file - --label container=prometheus\n\
-         assay analyze --file app.log --url http://127.0.0.1:8080 --prompt triage@2 --json",
+         assay analyze --file app.log --url http://127.0.0.1:8080 --prompt triage@2 --json\n\
+         assay analyze --loki http://127.0.0.1:3100 '{namespace=\"monitoring\"}' --since 1h",
     ),
     ("completions", "assay completions bash > ~/.local/share/bash-completion/completions/assay"),
     (

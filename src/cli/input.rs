@@ -22,14 +22,14 @@ const PACKED: [(&[u8], &str, &str); 5] = [
 ];
 
 #[derive(Debug, Args)]
-pub(super) struct LabelArgs {
+pub(in crate::cli) struct LabelArgs {
     /// Label of the log's stream as Loki would have it, such as container=etcd; repeatable.
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
 }
 
 impl LabelArgs {
-    pub(super) fn labels(&self) -> Labels {
+    pub(in crate::cli) fn labels(&self) -> Labels {
         self.labels.iter().cloned().collect()
     }
 }
@@ -42,7 +42,7 @@ fn label(text: &str) -> Result<(String, String), String> {
 }
 
 /// Reads the log at `path`, `-` for standard input. What a person should know about it goes to standard error.
-pub(super) fn read(path: &Path, labels: Labels) -> Result<TextLog> {
+pub(in crate::cli) fn read(path: &Path, labels: Labels) -> Result<TextLog> {
     let (bytes, changed) = bytes(path)?;
     let name = path.display();
     refuse_binary(path, &bytes)?;

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use assay::llama::{Launch, Profile, Server};
+use serde_json::json;
 
 use super::folder::{Folder, stderr};
+use crate::canned::Canned;
 use crate::gguf::Habit;
 use crate::llama::program;
 
@@ -87,4 +89,45 @@ fn without_a_llama_server_the_rules_are_offered() {
     let mut command = folder.command(&["analyze", "--file", "app.log"]);
     let output = command.env_remove("ASSAY_LLAMA_SERVER").env("PATH", "/nonexistent").output().unwrap();
     assert!(!output.status.success() && stderr(&output).contains("--model rules"), "{}", stderr(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_comes_from_loki_by_its_query() {
+    let lines = [
+        (1_700_000_000_000_000_000_i64, "level=info msg=started"),
+        (1_700_000_060_000_000_000, "level=error msg=\"write wal: no space left on device\""),
+    ];
+    let values: Vec<_> = lines.iter().rev().map(|(ts, line)| json!([ts.to_string(), line])).collect();
+    let stream = json!({ "stream": { "namespace": "monitoring", "container": "prometheus" }, "values": values });
+    let answer = json!({ "status": "success", "data": { "resultType": "streams", "result": [stream], "stats": {} } });
+    let loki = Canned::answering(crate::canned::json(200, &answer)).await;
+    let url = loki.url().to_owned();
+    let output = tokio::task::spawn_blocking(move || {
+        let folder = Folder::new(2, Habit::Brief);
+        let query = "{namespace=\"monitoring\"}";
+        let window = ["--from", "2023-11-14T22:00:00Z", "--to", "2023-11-14T23:00:00Z"];
+        let arguments = [&["analyze", "--loki", &url, query, "--model", "rules", "--json"], &window[..]].concat();
+        folder.assay(&arguments)
+    });
+    let output = output.await.unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let verdict: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(verdict["verdict"]["root_cause"], "disk_full", "{verdict}");
+    let asked = &loki.requests()[0].target;
+    assert!(asked.contains("query_range") && asked.contains("namespace"), "{asked}");
+}
+
+#[test]
+fn a_source_of_lines_must_be_named_once() {
+    let folder = Folder::new(2, Habit::Brief);
+    for (arguments, expected) in [
+        (vec!["analyze"], "--file"),
+        (vec!["analyze", "--loki", "http://127.0.0.1:9"], "QUERY"),
+        (vec!["analyze", "--file", "x", "--loki", "http://127.0.0.1:9", "{a=\"b\"}"], "cannot be used"),
+        (vec!["analyze", "--loki", "http://127.0.0.1:9", "{a=\"b\"}", "--since", "soon"], "15m, 6h or 2d"),
+    ] {
+        let output = folder.assay(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).contains(expected), "{arguments:?}: {}", stderr(&output));
+    }
 }

@@ -1,0 +1,99 @@
+//! Where the lines to analyse come from: a file, standard input, or Loki.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow, bail};
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::Args;
+
+use crate::cli::input::{self, LabelArgs};
+use crate::loki;
+use crate::stream::{TextLog, TimeRange};
+
+/// Most entries that are fetched unless told otherwise.
+const DEFAULT_LIMIT: usize = 5_000;
+
+/// Where the lines come from.
+#[derive(Debug, Args)]
+pub(super) struct Source {
+    /// The log, `-` for standard input.
+    #[arg(long, value_name = "FILE", required_unless_present = "loki", conflicts_with = "loki")]
+    file: Option<PathBuf>,
+    /// A Loki, such as http://localhost:3100; its query comes as the argument.
+    #[arg(long, value_name = "URL", requires = "query")]
+    loki: Option<String>,
+    /// LogQL, such as '{namespace="monitoring"}'.
+    #[arg(value_name = "QUERY", requires = "loki")]
+    query: Option<String>,
+    /// How far back to look, such as 15m, 6h or 2d.
+    #[arg(long, default_value = "1h", value_name = "DURATION", requires = "loki", value_parser = duration)]
+    since: TimeDelta,
+    /// First instant, RFC 3339, instead of --since.
+    #[arg(long, value_name = "TIME", requires = "loki")]
+    from: Option<DateTime<Utc>>,
+    /// First instant after the window, RFC 3339; now if absent.
+    #[arg(long, value_name = "TIME", requires = "loki")]
+    to: Option<DateTime<Utc>>,
+    /// Most entries to fetch, the newest first.
+    #[arg(long, default_value_t = DEFAULT_LIMIT, value_name = "N", requires = "loki")]
+    limit: usize,
+    /// Loki's tenant (X-Scope-OrgID).
+    #[arg(long, value_name = "ID", requires = "loki", env = "ASSAY_LOKI_ORG_ID")]
+    org_id: Option<String>,
+}
+
+impl Source {
+    pub(super) async fn read(&self, labels: &LabelArgs) -> Result<TextLog> {
+        match (&self.file, &self.loki, &self.query) {
+            (Some(file), _, _) => input::read(file, labels.labels()),
+            (None, Some(url), Some(query)) => self.fetch(url, query).await,
+            _ => bail!("name a log: --file FILE, or --loki URL QUERY"),
+        }
+    }
+
+    async fn fetch(&self, url: &str, query: &str) -> Result<TextLog> {
+        let client = loki::Client::new(&loki::Settings { org_id: self.org_id.clone(), ..loki::Settings::new(url) })?;
+        let end = self.to.unwrap_or_else(Utc::now);
+        let start = self.from.unwrap_or(end - self.since);
+        let nanos = |time: DateTime<Utc>| {
+            time.timestamp_nanos_opt().ok_or_else(|| anyhow!("{time} is out of range: years 1678 to 2261"))
+        };
+        let range = TimeRange { start: nanos(start)?, end: nanos(end)? };
+        if range.start >= range.end {
+            bail!("the window from {start} to {end} is empty\n  hint: --from comes before --to");
+        }
+        let window = client.window(query, range, self.limit).await?;
+        eprintln!("{} entries of {} streams, {start} to {end}", window.entries.len(), window.streams.len());
+        let count = window.entries.len();
+        Ok(TextLog { window, lines: (1..=count).collect(), timed: count })
+    }
+}
+
+/// A Go-like duration of one unit, as Loki's `since` takes it.
+fn duration(text: &str) -> Result<TimeDelta, String> {
+    let refused = || format!("`{text}` is not a duration such as 15m, 6h or 2d");
+    let unit = text.chars().last().ok_or_else(refused)?;
+    let count: i64 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| refused())?;
+    let found = match unit {
+        's' => TimeDelta::try_seconds(count),
+        'm' => TimeDelta::try_minutes(count),
+        'h' => TimeDelta::try_hours(count),
+        'd' => TimeDelta::try_days(count),
+        _ => None,
+    };
+    found.filter(|found| *found > TimeDelta::zero()).ok_or_else(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_loki_reads_them() {
+        assert_eq!(duration("15m"), Ok(TimeDelta::minutes(15)));
+        assert_eq!(duration("2d"), Ok(TimeDelta::days(2)));
+        for bad in ["", "h", "-1h", "0s", "1w", "1.5h", "9223372036854775807d", "1é"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}
