@@ -68,7 +68,7 @@ pub(super) struct Ask {
     pub(super) json: Map<String, Value>,
     /// The panel's time range, in nanoseconds since the epoch, both ends included.
     pub(super) range: Option<(i64, i64)>,
-    /// Whether an alert rule asks.
+    /// Whether an alert rule or an expression asks.
     pub(super) alert: bool,
 }
 

@@ -27,11 +27,13 @@ impl Role {
     }
 }
 
-/// Whether the queries are an alert rule's. Grafana sends its headers with or without a prefix.
+/// Whether the queries are an alert rule's or a server-side expression's, for which each number is a series of its own.
+/// Grafana sends its headers with or without a prefix.
 pub(super) fn from_alert(headers: &HashMap<String, String>) -> bool {
     headers.iter().any(|(name, value)| {
         let name = name.strip_prefix("http_").unwrap_or(name);
-        name.eq_ignore_ascii_case("FromAlert") && value == "true"
+        let known = ["FromAlert", "X-Grafana-From-Expr"].iter().any(|known| name.eq_ignore_ascii_case(known));
+        known && value == "true"
     })
 }
 
@@ -79,6 +81,7 @@ mod tests {
     fn a_header_is_found_with_and_without_its_prefix() {
         let header = |name: &str, value: &str| HashMap::from([(name.to_owned(), value.to_owned())]);
         assert!(from_alert(&header("FromAlert", "true")) && from_alert(&header("http_fromalert", "true")));
+        assert!(from_alert(&header("http_X-Grafana-From-Expr", "true")));
         assert!(!from_alert(&header("FromAlert", "false")) && !from_alert(&HashMap::new()));
     }
 

@@ -22,6 +22,8 @@ use crate::run::{CaseResult, Plan, Run, RunRecord};
 
 /// How long a listing may be old at most.
 const STALEST: Duration = Duration::from_secs(5);
+/// How long a storage that failed is not asked again, at least.
+const RETRY: Duration = Duration::from_millis(500);
 /// Records that are fetched at a time.
 const FETCHES: usize = 32;
 /// Runs that are decoded at a time: each may take tens of megabytes while it is.
@@ -109,7 +111,8 @@ type Listing = Arc<Vec<Listed>>;
 pub struct Cache {
     store: Store,
     counts: Counts,
-    listing: tokio::sync::Mutex<Option<(Instant, Listing)>>,
+    /// The last listing, or why there is none, and until when it serves.
+    listing: tokio::sync::Mutex<Option<(Instant, Result<Listing, String>)>>,
     /// Records, or why they cannot be read.
     records: Kept<Result<Arc<RunRecord>, String>>,
     plans: Kept<Result<Arc<Plan>, String>>,
@@ -144,15 +147,25 @@ impl Cache {
     /// If the storage fails.
     pub async fn listing(&self) -> Result<Listing, StoreError> {
         let mut listing = self.listing.lock().await;
-        let fresh = listing.as_ref().filter(|(until, _)| Instant::now() < *until).map(|(_, listed)| Arc::clone(listed));
+        let fresh = listing.as_ref().filter(|(until, _)| Instant::now() < *until).map(|(_, listed)| listed.clone());
         if let Some(listed) = self.counts.listings.count(fresh) {
-            return Ok(listed);
+            return listed.map_err(|reason| self.again(reason));
         }
         let begun = Instant::now();
-        let listed = Arc::new(self.list().await?);
+        let listed = self.list().await.map(Arc::new);
         let took = begun.elapsed();
-        *listing = Some((Instant::now() + (took * 10).min(STALEST), Arc::clone(&listed)));
-        Ok(listed)
+        let (serves, kept) = match &listed {
+            Ok(listed) => (took * 10, Ok(Arc::clone(listed))),
+            // Everybody who waited would otherwise try a storage that is away, one after the other.
+            Err(error) => (took.max(RETRY), Err(reason(error))),
+        };
+        *listing = Some((Instant::now() + serves.min(STALEST), kept));
+        listed
+    }
+
+    /// The failure that somebody else has just met.
+    fn again(&self, reason: String) -> StoreError {
+        self.store.failed(object_store::Error::Generic { store: "listing", source: reason.into() })
     }
 
     /// Forgets the listing: something was just written through this process.
@@ -353,6 +366,14 @@ fn kept<T: Clone>(cache: &Kept<T>, id: &str, version: &Version) -> Option<T> {
 fn keep<T: Clone>(cache: &Kept<T>, id: &str, version: &Version, value: T, bytes: usize) {
     let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
     cache.put(id.to_owned(), (version.tag.clone(), value), bytes);
+}
+
+/// The cause of a failure, without the store's name, which is added when it is told.
+fn reason(error: &StoreError) -> String {
+    match error {
+        StoreError::Storage { source, .. } => source.to_string(),
+        other => other.to_string(),
+    }
 }
 
 /// About the bytes that a row takes in memory.

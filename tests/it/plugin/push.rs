@@ -2,6 +2,9 @@
 
 use assay::store::{Parcel, Store};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
 
 use super::host::{Host, frames};
 use super::store::{empty_store, plan, run, text};
@@ -80,4 +83,53 @@ async fn an_interrupted_push_can_be_repeated_and_another_run_of_that_id_cannot()
     assert_eq!(host.resource("POST", "runs", parcel("r1").await).await.0, 201);
     store.put_plan(&plan("r2", "mine, and still running")).await.unwrap();
     assert_eq!(host.resource("POST", "runs", parcel("r2").await).await.0, 409);
+}
+
+/// Grafana's part: one HTTP request of a bearer of `token` becomes a resource call.
+async fn forward(host: &Host, mut connection: TcpStream, token: &str) {
+    let mut request = Vec::new();
+    let head = loop {
+        assert!(connection.read_buf(&mut request).await.unwrap() > 0, "the request ended early");
+        if let Some(end) = request.windows(4).position(|window| window == b"\r\n\r\n") {
+            break end + 4;
+        }
+    };
+    let text = String::from_utf8_lossy(&request[..head]).to_ascii_lowercase();
+    let length: usize = text.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap().parse().unwrap();
+    while request.len() < head + length {
+        assert!(connection.read_buf(&mut request).await.unwrap() > 0, "the body ended early");
+    }
+    assert!(text.starts_with("post /api/datasources/uid/assay/resources/runs "), "{text}");
+    let (status, body) = match text.contains(&format!("authorization: bearer {token}\r\n")) {
+        true => host.resource("POST", "runs", &request[head..]).await,
+        false => (401, json!({"message": "Unauthorized"})),
+    };
+    let body = body.to_string();
+    let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+    connection.write_all(answer.as_bytes()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_command_line_sends_a_run_once_and_says_what_is_wrong() {
+    let (from, _) = empty_store();
+    let store = Store::open(&from.path().display().to_string()).unwrap();
+    store.commit(&mut run(plan("r1", "pushed"), 30)).await.unwrap();
+    let (_folder, settings) = empty_store();
+    let mut host = Host::start(settings).await;
+    host.role = Some("Editor");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = format!("http://{}/api/datasources/uid/assay/resources/", listener.local_addr().unwrap());
+    for (token, succeeds, said) in
+        [("wrong", false, "ASSAY_GRAFANA_TOKEN"), ("right", true, "r1: "), ("right", false, "exists already")]
+    {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_assay"));
+        command.args(["eval", "push", "pushed", "--to", &to, "--store"]).arg(from.path());
+        command.env("ASSAY_GRAFANA_TOKEN", token).kill_on_drop(true);
+        let served = async { forward(&host, listener.accept().await.unwrap().0, "right").await };
+        let (output, ()) = tokio::join!(command.output(), served);
+        let output = output.unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.success(), succeeds, "{told}");
+        assert!(told.contains(said) && !told.contains("wrong"), "{told}");
+    }
 }

@@ -39,7 +39,7 @@ impl Server {
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
-            .ok()?;
+            .expect("the program was just found");
         let address = format!("127.0.0.1:{port}");
         let made = async {
             while !make_bucket(&address).await {
