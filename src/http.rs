@@ -8,13 +8,18 @@ use std::sync::Once;
 
 use reqwest::{ClientBuilder, redirect};
 
-/// Sets up a client that checks certificates against those of the system, unless it is told others.
-pub(crate) fn builder() -> ClientBuilder {
+/// Makes ring the cryptography of every TLS connection of the process.
+pub(crate) fn install_tls() {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         // An error means that somebody installed another provider before, which does as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
+}
+
+/// Sets up a client that checks certificates against those of the system, unless it is told others.
+pub(crate) fn builder() -> ClientBuilder {
+    install_tls();
     reqwest::Client::builder().no_proxy().redirect(redirect::Policy::none())
 }
 

@@ -6,6 +6,7 @@ mod gate;
 mod list;
 mod power;
 mod progress;
+mod push;
 mod report;
 mod report_page;
 mod reproduce;
@@ -23,7 +24,7 @@ use crate::store::Store;
 
 #[derive(Debug, Args)]
 pub(super) struct StoreArgs {
-    /// Where runs live: a path or file:// URL.
+    /// Where runs live: a path, or a file:// or s3:// URL.
     #[arg(long, env = "ASSAY_STORE", default_value = "store", value_name = "URL")]
     store: String,
 }
@@ -74,6 +75,16 @@ pub(super) enum Command {
     Reproduce(reproduce::Reproduce),
     /// Say how many clusters a difference needs.
     Power(power::Power),
+    /// Send a finished run to a data source, so that Grafana needs no access to this store.
+    Push {
+        /// A run id, the beginning of one, or an arm's name for its newest run.
+        run: String,
+        /// The data source's resources: http://GRAFANA/api/datasources/uid/UID/resources
+        #[arg(long, value_name = "URL")]
+        to: String,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
     /// Compare run B with run A, case by case.
     Compare {
         /// The reference: a run id, the beginning of one, or an arm's name.
@@ -108,6 +119,7 @@ pub(super) async fn run(root: &Path, command: &Command) -> Result<ExitCode> {
         Command::List { json, store } => list::list(&store.open()?, *json).await,
         Command::Show { run, json, store } => list::show(&store.open()?, run, *json).await,
         Command::Score(args) => score::score(root, args).await,
+        Command::Push { run, to, store } => push::push(&store.open()?, run, to).await,
         Command::Compare { a, b, metric, margin, json, store } => {
             list::compare(&store.open()?, a, b, *metric, *margin, *json).await
         }

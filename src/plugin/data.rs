@@ -5,15 +5,19 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::{FutureExt, StreamExt, stream};
 use grafana_plugin_sdk::pluginv2::{DataQuery, QueryDataRequest};
-use tonic::Status;
+use tonic::{Request, Status};
+use tracing::Instrument;
 
 use super::error::QueryError;
 use super::grpc::Method;
 use super::query::{self, Ask};
+use super::request::{from_alert, trace_id};
 use super::settings::{Instance, Instances};
+use super::telemetry::Telemetry;
 use super::wire::{DataResponse, QueryDataResponse};
 use crate::frame::Frame;
 
@@ -23,11 +27,26 @@ const AT_A_TIME: usize = 8;
 /// The Data service.
 pub(super) struct Data {
     instances: Arc<Instances>,
+    telemetry: Arc<Telemetry>,
 }
 
 impl Data {
-    pub(super) fn new(instances: Arc<Instances>) -> Self {
-        Self { instances }
+    pub(super) fn new(instances: Arc<Instances>, telemetry: Arc<Telemetry>) -> Self {
+        Self { instances, telemetry }
+    }
+
+    /// The answer to one query, whatever happens.
+    async fn answer(&self, instance: Arc<Instance>, query: DataQuery, alert: bool) -> DataResponse {
+        let (begun, _running) = (Instant::now(), self.telemetry.begins());
+        let ref_id = query.ref_id.clone();
+        let kind = query::name_of(&query);
+        let answered = caught(frames(instance, query, alert)).await.and_then(|frames| encode(frames, &ref_id));
+        let response = answered.unwrap_or_else(DataResponse::from);
+        let (status, took) = (response.status, begun.elapsed());
+        self.telemetry.answered(kind, status, took);
+        let (source, ms) = (response.error_source.as_str(), took.as_secs_f64() * 1e3);
+        tracing::debug!(kind, ref_id, status, source, ms, "query answered");
+        response
     }
 }
 
@@ -37,27 +56,18 @@ impl Method for Data {
     const SERVICE: &'static str = "pluginv2.Data";
     const PATH: &'static str = "/pluginv2.Data/QueryData";
 
-    async fn call(&self, request: QueryDataRequest) -> Result<QueryDataResponse, Status> {
+    async fn call(&self, request: Request<QueryDataRequest>) -> Result<QueryDataResponse, Status> {
+        let span = tracing::info_span!("queries", trace_id = trace_id(request.metadata()));
+        let request = request.into_inner();
         let instance = self.instances.get(request.plugin_context);
+        let alert = from_alert(&request.headers);
         let answers = stream::iter(request.queries).map(|query| {
             let instance = instance.clone();
-            async move { (query.ref_id.clone(), answer(instance, query).await) }
+            async move { (query.ref_id.clone(), self.answer(instance, query, alert).await) }
         });
-        let responses = answers.buffer_unordered(AT_A_TIME).collect().await;
+        let responses = answers.buffer_unordered(AT_A_TIME).collect().instrument(span).await;
         Ok(QueryDataResponse { responses })
     }
-}
-
-/// The answer to one query, whatever happens.
-async fn answer(instance: Arc<Instance>, query: DataQuery) -> DataResponse {
-    let ref_id = query.ref_id.clone();
-    let kind = query::name_of(&query);
-    let answered = caught(frames(instance, query)).await.and_then(|frames| encode(frames, &ref_id));
-    answered.unwrap_or_else(|error| {
-        let response = DataResponse::from(error);
-        tracing::debug!(kind, ref_id, status = response.status, source = response.error_source, "query failed");
-        response
-    })
 }
 
 /// Turns a panic into an error of its own query. Nothing of a query outlives it, so nothing half done is left behind.
@@ -66,8 +76,12 @@ async fn caught(work: impl Future<Output = Result<Vec<Frame>, QueryError>>) -> R
     AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(defect)
 }
 
-async fn frames(instance: Arc<Instance>, query: DataQuery) -> Result<Vec<Frame>, QueryError> {
-    let ask = Ask { instance, json: query::parse(&query.json)? };
+async fn frames(instance: Arc<Instance>, query: DataQuery, alert: bool) -> Result<Vec<Frame>, QueryError> {
+    const NS_PER_MS: i64 = 1_000_000;
+    let range = query
+        .time_range
+        .map(|range| (range.from_epoch_ms.saturating_mul(NS_PER_MS), range.to_epoch_ms.saturating_mul(NS_PER_MS)));
+    let ask = Ask { instance, json: query::parse(&query.json)?, range, alert };
     query::answer(&query.query_type, ask).await
 }
 

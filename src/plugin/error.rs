@@ -32,7 +32,7 @@ pub(super) enum QueryError {
 
 impl QueryError {
     /// The status, as HTTP has it.
-    fn status(&self) -> i32 {
+    pub(super) fn status(&self) -> i32 {
         match self {
             Self::Invalid(_) | Self::Settings(_) => 400,
             Self::Missing(_) => 404,

@@ -25,7 +25,7 @@ pub(super) trait Method: Send + Sync + 'static {
     const PATH: &'static str;
 
     /// Answers a call.
-    fn call(&self, request: Self::Request) -> impl Future<Output = Result<Self::Response, Status>> + Send;
+    fn call(&self, request: Request<Self::Request>) -> impl Future<Output = Result<Self::Response, Status>> + Send;
 }
 
 /// Serves a [`Method`].
@@ -53,7 +53,7 @@ impl<M: Method> UnaryService<M::Request> for Unary<M> {
 
     fn call(&mut self, request: Request<M::Request>) -> Self::Future {
         let method = Arc::clone(&self.0);
-        Box::pin(async move { method.call(request.into_inner()).await.map(Response::new) })
+        Box::pin(async move { method.call(request).await.map(Response::new) })
     }
 }
 

@@ -11,12 +11,15 @@ mod data;
 mod diagnostics;
 mod error;
 mod grpc;
+mod health;
 mod log;
 mod query;
+mod request;
 mod resource;
 mod server;
 mod settings;
 mod stream;
+mod telemetry;
 mod wire;
 
 /// Listens on a free port of 127.0.0.1 and prints the line that the host waits for; must come before any other output.

@@ -5,9 +5,17 @@
 //! default.
 
 mod analyze;
+mod annotations;
+mod attribution;
+mod cases;
 mod compare;
 mod evidence;
+mod metrics;
+mod prompts;
 mod runs;
+mod select;
+mod shown;
+mod tradeoff;
 
 use std::sync::Arc;
 
@@ -16,13 +24,26 @@ use grafana_plugin_sdk::pluginv2::DataQuery;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+pub(super) use compare::Comparisons;
+use select::{FILTERS, Filter};
+
 use super::error::QueryError;
 use super::settings::Instance;
 use crate::frame::{Config, Frame};
 use crate::problem::{did_you_mean, excerpt, parse_json};
 
 /// Every query type, in alphabetical order.
-const TYPES: [QueryType; 3] = [analyze::TYPE, compare::TYPE, runs::TYPE];
+const TYPES: [QueryType; 9] = [
+    analyze::TYPE,
+    annotations::TYPE,
+    attribution::TYPE,
+    cases::TYPE,
+    compare::TYPE,
+    metrics::TYPE,
+    prompts::TYPE,
+    runs::TYPE,
+    tradeoff::TYPE,
+];
 
 /// Fields that Grafana adds to a query or keeps in it.
 const GRAFANAS: [&str; 9] =
@@ -45,24 +66,44 @@ pub(super) struct Ask {
     pub(super) instance: Arc<Instance>,
     /// The query as it was sent.
     pub(super) json: Map<String, Value>,
+    /// The panel's time range, in nanoseconds since the epoch, both ends included.
+    pub(super) range: Option<(i64, i64)>,
+    /// Whether an alert rule or an expression asks.
+    pub(super) alert: bool,
 }
 
 impl Ask {
-    /// The query without what Grafana adds to it, as JSON.
-    fn own(&self) -> String {
+    /// The query without what Grafana adds to it.
+    fn own(&self) -> Map<String, Value> {
         let own = self.json.iter().filter(|(name, _)| !GRAFANAS.contains(&name.as_str()));
-        Value::Object(own.map(|(name, value)| (name.clone(), value.clone())).collect()).to_string()
+        own.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     /// The query's own fields as `T`.
     fn fields<T: DeserializeOwned>(&self) -> Result<T, QueryError> {
-        parse_json("the query", 1, &self.own()).map_err(|problem| {
-            let field = problem.field.map(|name| format!("field `{name}`: ")).unwrap_or_default();
-            let message = problem.message.split(" at line ").next().unwrap_or_default();
-            let hint = problem.hint.map(|hint| format!(": {hint}")).unwrap_or_default();
-            QueryError::Invalid(format!("{field}{message}{hint}"))
-        })
+        read(self.own(), &[])
     }
+
+    /// The query's own fields as `T`, and the shared ones as a filter.
+    fn filtered<T: DeserializeOwned>(&self) -> Result<(T, Filter), QueryError> {
+        let mut own = self.own();
+        let filter = Filter::take(&mut own)?;
+        Ok((read(own, &FILTERS)?, filter))
+    }
+}
+
+/// A query's fields as `T`; `others` are names that it might have meant as well.
+fn read<T: DeserializeOwned>(own: Map<String, Value>, others: &[&str]) -> Result<T, QueryError> {
+    let given: Vec<String> = own.keys().cloned().collect();
+    parse_json("the query", 1, &Value::Object(own).to_string()).map_err(|problem| {
+        let field = problem.field.map(|name| format!("field `{name}`: ")).unwrap_or_default();
+        let message = problem.message.split(" at line ").next().unwrap_or_default();
+        let unknown = given.iter().find(|name| message.starts_with(&format!("unknown field `{name}`")));
+        let meant = unknown.and_then(|name| did_you_mean(name, others.iter().copied()));
+        let own_hint = problem.hint.filter(|hint| meant.is_none() || hint.starts_with("did you mean"));
+        let hint = own_hint.or(meant).map(|hint| format!(": {hint}")).unwrap_or_default();
+        QueryError::Invalid(format!("{field}{message}{hint}"))
+    })
 }
 
 /// The name under which a query is counted: the type that it asks for, or `unknown`.
@@ -84,7 +125,7 @@ pub(super) async fn answer(named: &str, ask: Ask) -> Result<Vec<Frame>, QueryErr
     };
     let Some(kind) = TYPES.iter().find(|kind| kind.name == name) else { return Err(unknown(&name)) };
     // The query inspector shows what was understood, not what was sent.
-    let understood = format!("{} {}", kind.name, excerpt(&ask.own()));
+    let understood = format!("{} {}", kind.name, excerpt(&Value::Object(ask.own()).to_string()));
     let mut frames = (kind.answer)(ask).await?;
     for frame in &mut frames {
         frame.meta.executed_query.clone_from(&understood);

@@ -14,8 +14,8 @@ use tokio::net::TcpListener;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
 use tonic::transport::Server;
+use tonic::{Request, Status};
 
 use super::data::Data;
 use super::diagnostics::Diagnostics;
@@ -23,6 +23,7 @@ use super::grpc::{Method, Unary};
 use super::resource::Resource;
 use super::settings::Instances;
 use super::stream::Stream;
+use super::telemetry::Telemetry;
 use super::wire::{Empty, HealthCheckRequest, HealthCheckResponse};
 
 /// What Grafana's own SDK accepts; gRPC's default of 4 MiB is too little for a large dashboard request.
@@ -40,8 +41,10 @@ const GO_PLUGIN_SERVICE: &str = "plugin";
 /// Serves Grafana on `listener` until it asks for the end or `stop` comes true.
 pub async fn serve(listener: TcpListener, stop: impl Future<Output = ()>) -> Result<(), tonic::transport::Error> {
     let end = CancellationToken::new();
-    let instances = Arc::new(Instances::default());
-    let diagnostics = DiagnosticsServer::new(Diagnostics::new(Arc::clone(&instances)));
+    let telemetry = Arc::new(Telemetry::default());
+    let instances = Arc::new(Instances::new(telemetry.store.clone()));
+    let diagnostics = DiagnosticsServer::new(Diagnostics::new(Arc::clone(&instances), Arc::clone(&telemetry)));
+    let resource = ResourceServer::new(Resource::new(Arc::clone(&instances), Arc::clone(&telemetry)));
     let connections = TcpListenerStream::new(listener).map(|accepted| {
         // An answer is often smaller than a segment and must not wait for the peer's acknowledgement.
         accepted.inspect(|connection| drop(connection.set_nodelay(true)))
@@ -49,9 +52,9 @@ pub async fn serve(listener: TcpListener, stop: impl Future<Output = ()>) -> Res
     let server = Server::builder()
         .add_service(Unary::new(Health))
         .add_service(Unary::new(Controller(end.clone())))
-        .add_service(Unary::new(Data::new(instances)))
+        .add_service(Unary::new(Data::new(instances, telemetry)))
         .add_service(diagnostics.max_decoding_message_size(MAX_MESSAGE_BYTES))
-        .add_service(ResourceServer::new(Resource).max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(resource.max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(StreamServer::new(Stream).max_decoding_message_size(MAX_MESSAGE_BYTES))
         .serve_with_incoming_shutdown(connections, end.clone().cancelled_owned());
     tokio::select! {
@@ -96,7 +99,7 @@ impl Method for Controller {
     const SERVICE: &'static str = "plugin.GRPCController";
     const PATH: &'static str = "/plugin.GRPCController/Shutdown";
 
-    async fn call(&self, _: Empty) -> Result<Empty, Status> {
+    async fn call(&self, _: Request<Empty>) -> Result<Empty, Status> {
         tracing::debug!("shutdown asked for");
         self.0.cancel();
         Ok(Empty {})
@@ -112,8 +115,8 @@ impl Method for Health {
     const SERVICE: &'static str = "grpc.health.v1.Health";
     const PATH: &'static str = "/grpc.health.v1.Health/Check";
 
-    async fn call(&self, request: HealthCheckRequest) -> Result<HealthCheckResponse, Status> {
-        match request.service.as_str() {
+    async fn call(&self, request: Request<HealthCheckRequest>) -> Result<HealthCheckResponse, Status> {
+        match request.into_inner().service.as_str() {
             "" | GO_PLUGIN_SERVICE => Ok(HealthCheckResponse { status: 1 }),
             other => Err(Status::not_found(format!("unknown service `{other}`"))),
         }

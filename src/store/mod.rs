@@ -4,16 +4,24 @@
 //! without it was never published. Every write is atomic: a reader sees the old state or the new one.
 //! `gates/<id>.json` keeps what gates said, `baselines/<name>.json` what runs are held against.
 
+mod cache;
 mod kept;
+mod lru;
+mod parcel;
+mod place;
 mod table;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::TryStreamExt;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt};
+
+pub use cache::{Cache, Counts, Hits, Listed, Records, Version, beginning};
+pub use lru::Lru;
+pub use parcel::{Parcel, ParcelError};
+pub use place::{Access, STATE_VARIABLE};
 
 use crate::hash;
 use crate::problem::did_you_mean;
@@ -23,6 +31,8 @@ use crate::run::{FORMAT, Plan, Run, RunRecord};
 const RESULTS: &str = "results.parquet";
 /// The rows of a run that are about to replace the others.
 const NEXT_RESULTS: &str = "results.next.parquet";
+/// Results of gates that are read, newest first.
+const MOST_GATES: usize = 200;
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -90,21 +100,27 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store at a path or `file://` URL; the folder is created if it does not exist.
+    /// Opens the store at a path or a `file://` or `s3://` URL; a folder is created if it does not exist. How to get at
+    /// an S3 server says the environment.
     ///
     /// # Errors
-    /// A scheme that is not supported, or a folder that cannot be created.
+    /// A scheme that is not supported, a folder that cannot be created, a bucket without credentials.
     pub fn open(url: &str) -> Result<Self, StoreError> {
+        Self::open_at(url, &Access::default(), true)
+    }
+
+    /// Opens a store that exists.
+    ///
+    /// # Errors
+    /// As [`Store::open`], or a folder that is not there.
+    pub fn attach(url: &str, access: &Access) -> Result<Self, StoreError> {
+        Self::open_at(url, access, false)
+    }
+
+    fn open_at(url: &str, access: &Access, create: bool) -> Result<Self, StoreError> {
         let refuse = |reason: String| StoreError::Url { url: url.to_owned(), reason };
-        let path = match url.split_once("://") {
-            None => url,
-            Some(("file", path)) => path,
-            Some((scheme, _)) => return Err(refuse(format!("`{scheme}` is not supported; use a path or file://"))),
-        };
-        std::fs::create_dir_all(path).map_err(|error| refuse(error.to_string()))?;
-        let folder = std::path::absolute(path).map_err(|error| refuse(error.to_string()))?;
-        let objects = LocalFileSystem::new_with_prefix(&folder).map_err(|error| refuse(error.to_string()))?;
-        Ok(Self { url: format!("file://{}", folder.display()), objects: Arc::new(objects), folder })
+        let place = place::open(url, access, create).map_err(refuse)?;
+        Ok(Self { url: place.url, objects: place.objects, folder: place.folder })
     }
 
     /// The store's URL.
@@ -112,7 +128,9 @@ impl Store {
         &self.url
     }
 
-    /// Local folder of a run, for its journal.
+    /// Local folder of a run, for its journal: in the store itself where that is a folder, else below `ASSAY_STATE`
+    /// (by default `~/.local/state/assay`). A node that is lost before its run is published takes that journal along:
+    /// with a bucket as store, keep the folder on a disk that outlives the machine, or run again.
     pub fn folder(&self, id: &str) -> PathBuf {
         self.folder.join("runs").join(id)
     }
@@ -187,14 +205,19 @@ impl Store {
     /// # Errors
     /// An unknown or unpublished run, damaged files, or a failing storage.
     pub async fn run(&self, id: &str) -> Result<Run, StoreError> {
+        let (record, bytes) = self.run_bytes(id).await?;
+        let results = table::decode(bytes).map_err(|reason| self.damaged(&key(id, RESULTS), reason))?;
+        Ok(Run { record, results })
+    }
+
+    /// A published run's record, and its results as they are stored, held to the record's hash.
+    async fn run_bytes(&self, id: &str) -> Result<(RunRecord, bytes::Bytes), StoreError> {
         let Some(record) = self.record(id).await? else {
             let hint = "it is not finished: `assay eval resume` continues it".to_owned();
             return Err(StoreError::Unknown { reference: id.to_owned(), url: self.url.clone(), hint });
         };
-        let file = key(id, RESULTS);
         let bytes = self.results(id, &record.results_sha256).await?;
-        let results = table::decode(bytes).map_err(|reason| self.damaged(&file, reason))?;
-        Ok(Run { record, results })
+        Ok((record, bytes))
     }
 
     async fn results(&self, id: &str, sha256: &str) -> Result<bytes::Bytes, StoreError> {
@@ -239,6 +262,27 @@ impl Store {
             several => format!("{several} runs begin so"),
         };
         Err(StoreError::Unknown { reference: reference.to_owned(), url: self.url.clone(), hint })
+    }
+
+    /// What gates said, as their files have it, oldest first; and why others could not be read.
+    ///
+    /// # Errors
+    /// If the storage fails.
+    pub async fn gate_files(&self) -> Result<(Vec<serde_json::Value>, Vec<String>), StoreError> {
+        let listed = self.objects.list(Some(&Key::from("gates"))).try_collect::<Vec<_>>().await;
+        let mut keys: Vec<Key> =
+            listed.map_err(|source| self.failed(source))?.into_iter().map(|object| object.location).collect();
+        keys.retain(|key| key.extension() == Some("json"));
+        keys.sort();
+        let (mut gates, mut unreadable) = (Vec::new(), Vec::new());
+        for key in keys.iter().rev().take(MOST_GATES).rev() {
+            match self.json(key).await {
+                Ok(gate) => gates.extend(gate),
+                Err(error @ StoreError::Damaged { .. }) => unreadable.push(error.to_string()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((gates, unreadable))
     }
 
     async fn json<T: serde::de::DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, StoreError> {

@@ -49,7 +49,7 @@ func parse(args []string, usage io.Writer) (options, error) {
 	flags.StringVar(&opts.plugin, "plugin", "", "`path` of gpx_assay (required)")
 	flags.StringVar(&opts.store, "store", "", "`path or URL` of the store that the data source points at")
 	flags.StringVar(&opts.root, "root", "", "`path` of the folder with prompts/ and golden/, for the evidence behind a verdict")
-	flags.Func("query", "a query as `JSON`, may be repeated; without one, a tour: runs, compare, analyze", func(text string) error {
+	flags.Func("query", "a query as `JSON`, may be repeated; without one, a tour of all types", func(text string) error {
 		opts.queries = append(opts.queries, text)
 		return nil
 	})

@@ -8,7 +8,8 @@ import (
 	"github.com/grafana/grafana-plugin-sdk-go/data"
 )
 
-// tour is a query of each type over whatever the store holds: the runs, the last two compared, a verdict of the last.
+// tour is a query of each type over whatever the store holds; what needs one run is asked of the last, what needs two of
+// the last two.
 func tour(ctx context.Context, host *host) ([]string, error) {
 	list := `{"queryType":"runs"}`
 	answers, err := host.query(ctx, false, roleAdmin, list)
@@ -20,12 +21,19 @@ func tour(ctx context.Context, host *host) ([]string, error) {
 		return nil, fmt.Errorf("cannot decode the runs: %w", err)
 	}
 	runs := published(frames)
-	queries := []string{list}
+	queries := []string{
+		list, `{"queryType":"metrics","anyTime":true}`, `{"queryType":"tradeoff"}`, `{"queryType":"prompts"}`,
+		`{"queryType":"annotations"}`,
+	}
 	if len(runs) >= 2 {
-		queries = append(queries, object("queryType", "compare", "a", runs[1], "b", runs[0]))
+		queries = append(queries,
+			object("queryType", "compare", "a", runs[1], "b", runs[0]),
+			object("queryType", "cases", "run", runs[0], "against", runs[1]))
 	}
 	if len(runs) >= 1 {
-		queries = append(queries, object("queryType", "analyze", "run", runs[0]))
+		queries = append(queries,
+			object("queryType", "analyze", "run", runs[0]),
+			object("queryType", "attribution", "run", runs[0]))
 	}
 	return queries, nil
 }

@@ -1,7 +1,13 @@
 //! The plugin as Grafana has it: a process that is started, asked over gRPC and stopped. The Go host in `tests/host`
 //! proves the same with Grafana's own libraries; this one is for the quick turn.
 
+mod bytes;
+mod endurance;
 mod host;
+mod push;
+mod queries;
+mod resources;
+mod s3;
 mod store;
 
 use grafana_plugin_sdk::pluginv2::{

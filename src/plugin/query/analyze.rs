@@ -14,7 +14,7 @@ use crate::frame::{Field, Frame, FrameType, Severity};
 use crate::plugin::error::QueryError;
 use crate::problem::did_you_mean;
 use crate::run::{CaseResult, Run, RunRecord};
-use crate::store::Store;
+use crate::store::Cache;
 
 /// `analyze` in the registry.
 pub(super) const TYPE: QueryType = QueryType { name: "analyze", answer: |ask| Box::pin(answer(ask)) };
@@ -50,17 +50,16 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
     })
 }
 
-async fn wanted_run(store: &Store, query: &Query) -> Result<String, QueryError> {
+async fn wanted_run(store: &Cache, query: &Query) -> Result<String, QueryError> {
     if let Some(reference) = &query.run {
         return Ok(store.find(reference).await?);
     }
-    for id in store.ids().await?.into_iter().rev() {
-        // A damaged run is not the newest: there may be a sound one before it.
-        if let Ok(Some(_)) = store.record(&id).await {
-            return Ok(id);
-        }
+    // A damaged run is not the newest: there may be a sound one before it.
+    let newest = store.records(1, |_| true).await?;
+    if let Some(record) = newest.records.first() {
+        return Ok(record.plan.id.clone());
     }
-    Err(QueryError::Missing(format!("no run is published in {}: `assay eval run` makes one", store.url())))
+    Err(QueryError::Missing(format!("no run is published in {}: `assay eval run` makes one", store.store().url())))
 }
 
 fn wanted_result<'r>(run: &'r Run, query: &Query) -> Result<&'r CaseResult, QueryError> {

@@ -3,6 +3,8 @@
 //! The primary metric is the one that the runs' experiment declared. Another may be asked for, and is then marked as
 //! chosen afterwards: a metric that was picked because of its result proves nothing.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use serde::Deserialize;
 use serde_json::json;
 
@@ -12,9 +14,56 @@ use crate::frame::{Config, Field, Frame, FrameType, Severity};
 use crate::plugin::error::{QueryError, one_line};
 use crate::run::{Run, RunRecord};
 use crate::score::Metric;
+use crate::store::Lru;
 
 /// `compare` in the registry.
 pub(super) const TYPE: QueryType = QueryType { name: "compare", answer: |ask| Box::pin(answer(ask)) };
+
+/// Comparisons that are kept: each of about [`KEPT_EACH`] bytes.
+const KEPT: usize = 4 << 20;
+const KEPT_EACH: usize = 8 << 10;
+
+/// Comparisons that were computed. Runs do not change and the draws are seeded: the answer is the same each time, and
+/// the resampling of a large dataset takes a second.
+#[derive(Debug)]
+pub(in crate::plugin) struct Comparisons {
+    kept: Mutex<Lru<String, Arc<RunComparison>>>,
+    /// One is computed at a time: a dashboard asks for the same one several times at once.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Default for Comparisons {
+    fn default() -> Self {
+        Self { kept: Mutex::new(Lru::new(KEPT)), turn: tokio::sync::Mutex::default() }
+    }
+}
+
+impl Comparisons {
+    fn get(&self, key: &String) -> Option<Arc<RunComparison>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(key)
+    }
+
+    async fn of(
+        &self,
+        a: Arc<Run>,
+        b: Arc<Run>,
+        metric: Metric,
+        margin: f64,
+    ) -> Result<Arc<RunComparison>, QueryError> {
+        let state = |run: &Run| format!("{} {}", run.record.plan.id, run.record.results_sha256);
+        let key = format!("{} {} {metric} {}", state(&a), state(&b), margin.to_bits());
+        if let Some(kept) = self.get(&key) {
+            return Ok(kept);
+        }
+        let _turn = self.turn.lock().await;
+        if let Some(kept) = self.get(&key) {
+            return Ok(kept);
+        }
+        let made = Arc::new(computed(a, b, metric, margin).await?);
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).put(key, Arc::clone(&made), KEPT_EACH);
+        Ok(made)
+    }
+}
 
 /// The query's own fields.
 #[derive(Debug, Deserialize)]
@@ -48,7 +97,7 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
     if !(margin.is_finite() && margin >= 0.0) {
         return Err(QueryError::Invalid(format!("field `margin`: {margin} is not a size: give 0 or more")));
     }
-    let comparison = computed(a, b, metric, margin).await?;
+    let comparison = ask.instance.comparisons.of(a, b, metric, margin).await?;
     let mut frame = frame(&comparison);
     if declared != Some(metric) {
         let text = format!("`{metric}` is not the declared primary metric: read this as exploratory");
@@ -69,7 +118,7 @@ fn undeclared(a: &RunRecord, b: &RunRecord) -> QueryError {
 }
 
 /// Compares off the async threads: the resampling takes one core for a moment.
-async fn computed(a: Run, b: Run, metric: Metric, margin: f64) -> Result<RunComparison, QueryError> {
+async fn computed(a: Arc<Run>, b: Arc<Run>, metric: Metric, margin: f64) -> Result<RunComparison, QueryError> {
     let seed = b.record.plan.experiment.seed;
     let compared = tokio::task::spawn_blocking(move || compare_runs(&a, &b, metric, margin, seed)).await;
     let compared = compared.map_err(|_| QueryError::Defect("the comparison was cut short".to_owned()))?;

@@ -3,15 +3,16 @@
 //! A run that was started and never finished is listed as such, without figures; a damaged one is a notice, and the
 //! others are still listed.
 
-use chrono::{DateTime, Utc};
+use std::sync::Arc;
+
 use serde::Deserialize;
 
-use super::{Ask, QueryType};
-use crate::frame::{Field, Frame, FrameType, Severity};
+use super::{Ask, QueryType, select, shown};
+use crate::frame::{Field, Frame, FrameType};
 use crate::plugin::error::QueryError;
 use crate::run::{Plan, RunRecord};
 use crate::stats::Estimate;
-use crate::store::{Store, StoreError};
+use crate::store::{Cache, Listed, StoreError};
 
 /// `runs` in the registry.
 pub(super) const TYPE: QueryType = QueryType { name: "runs", answer: |ask| Box::pin(answer(ask)) };
@@ -48,32 +49,29 @@ impl Query {
     }
 }
 
-/// A run of the list.
-struct Row {
-    plan: Plan,
-    /// What came of it, once it was published.
-    end: Option<End>,
+/// A run of the list: published or not.
+enum Row {
+    Published(Arc<RunRecord>),
+    Unfinished(Arc<Plan>),
 }
 
-struct End {
-    finished: DateTime<Utc>,
-    primary: Option<Estimate>,
-    answers: usize,
-    failures: usize,
-    p95_ms: Option<f64>,
-}
+impl Row {
+    fn plan(&self) -> &Plan {
+        match self {
+            Self::Published(record) => &record.plan,
+            Self::Unfinished(plan) => plan,
+        }
+    }
 
-impl From<RunRecord> for Row {
-    fn from(mut record: RunRecord) -> Self {
-        let failed = |count: (&crate::verdict::Class, &usize)| count.0.is_model_failure().then_some(*count.1);
-        let end = End {
-            finished: record.finished,
-            primary: record.metrics.remove(&record.plan.experiment.primary),
-            answers: record.classes.values().sum(),
-            failures: record.classes.iter().filter_map(failed).sum(),
-            p95_ms: record.latency_ms.iter().find(|quantile| quantile.q == P95).map(|quantile| quantile.value),
-        };
-        Self { plan: record.plan, end: Some(end) }
+    fn record(&self) -> Option<&RunRecord> {
+        match self {
+            Self::Published(record) => Some(record),
+            Self::Unfinished(_) => None,
+        }
+    }
+
+    fn primary(&self) -> Option<&Estimate> {
+        self.record()?.metrics.get(&self.plan().experiment.primary)
     }
 }
 
@@ -84,22 +82,19 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
     }
     let store = ask.instance.store()?;
     let (rows, damaged) = list(&store, &query).await?;
-    let mut frame = frame(&rows);
+    let mut frame = select::with_damage(frame(&ask, &rows), &damaged);
     frame.meta.row_id_fields = vec![0];
-    for reason in damaged {
-        frame = frame.notice(Severity::Warning, reason);
-    }
     Ok(vec![frame])
 }
 
 /// The newest runs that are wanted, and what is wrong with those that cannot be read.
-async fn list(store: &Store, query: &Query) -> Result<(Vec<Row>, Vec<String>), QueryError> {
+async fn list(store: &Cache, query: &Query) -> Result<(Vec<Row>, Vec<String>), QueryError> {
     let (mut rows, mut damaged) = (Vec::new(), Vec::new());
-    for id in store.ids().await?.iter().rev() {
-        match row(store, id).await {
-            Ok(Some(row)) if query.wants(&row.plan) => rows.push(row),
+    for listed in store.listing().await?.iter().rev() {
+        match row(store, listed).await {
+            Ok(Some(row)) if query.wants(row.plan()) => rows.push(row),
             Ok(_) => {}
-            Err(error @ StoreError::Damaged { .. }) => damaged.push(QueryError::from(error).to_string()),
+            Err(error @ StoreError::Damaged { .. }) => damaged.push(error.to_string()),
             Err(error) => return Err(error.into()),
         }
         if rows.len() == query.limit {
@@ -109,44 +104,49 @@ async fn list(store: &Store, query: &Query) -> Result<(Vec<Row>, Vec<String>), Q
     Ok((rows, damaged))
 }
 
-async fn row(store: &Store, id: &str) -> Result<Option<Row>, StoreError> {
-    match store.record(id).await? {
-        Some(record) => Ok(Some(record.into())),
-        None => Ok(store.plan(id).await?.map(|plan| Row { plan, end: None })),
+async fn row(store: &Cache, listed: &Listed) -> Result<Option<Row>, StoreError> {
+    match store.record(listed).await? {
+        Some(record) => Ok(Some(Row::Published(record))),
+        None => Ok(store.plan(listed).await?.map(Row::Unfinished)),
     }
 }
 
-fn frame(rows: &[Row]) -> Frame {
-    let estimate = |row: &Row| row.end.as_ref().and_then(|end| end.primary.clone());
+fn frame(ask: &Ask, rows: &[Row]) -> Frame {
     Frame::new("runs", FrameType::Table)
-        .with(Field::text("run", rows.iter().map(|row| &row.plan.id)))
-        .with(Field::time_or_null("started", rows.iter().map(|row| row.plan.started.timestamp_nanos_opt())))
         .with(
-            Field::text("status", rows.iter().map(|row| if row.end.is_some() { "published" } else { "unfinished" }))
-                .shown(|config| config.colours(&[("published", "green"), ("unfinished", "orange")])),
+            Field::text("run", rows.iter().map(|row| &row.plan().id))
+                .shown(|config| config.link(shown::to_cases(&ask.instance))),
         )
-        .with(Field::text("experiment", rows.iter().map(|row| &row.plan.experiment.name)))
-        .with(Field::text("arm", rows.iter().map(|row| &row.plan.arm.name)))
-        .with(Field::text("dataset", rows.iter().map(|row| &row.plan.dataset.name)))
-        .with(Field::text("prompt", rows.iter().map(|row| row.plan.arm.choice.to_string())))
-        .with(Field::text("model", rows.iter().map(|row| model(&row.plan))))
-        .with(Field::text("quantization", rows.iter().map(|row| &row.plan.model.spec.quantization)))
-        .with(Field::text("profile", rows.iter().map(|row| row.plan.experiment.profile.as_str())))
-        .with(Field::int("cases", rows.iter().map(|row| super::count(row.plan.dataset.cases))))
-        .with(Field::text("metric", rows.iter().map(|row| row.plan.experiment.primary.to_string())))
-        .with(number("value", rows, |row| estimate(row).map(|primary| primary.value)))
-        .with(number("ci_low", rows, |row| estimate(row)?.ci_low))
-        .with(number("ci_high", rows, |row| estimate(row)?.ci_high))
+        .with(Field::time_or_null("started", rows.iter().map(|row| row.plan().started.timestamp_nanos_opt())))
         .with(
-            number("failed", rows, |row| row.end.as_ref().and_then(|end| share(end.failures, end.answers)))
+            Field::text(
+                "status",
+                rows.iter().map(|row| if row.record().is_some() { "published" } else { "unfinished" }),
+            )
+            .shown(|config| config.colours(&[("published", "green"), ("unfinished", "orange")])),
+        )
+        .with(Field::text("experiment", rows.iter().map(|row| &row.plan().experiment.name)))
+        .with(Field::text("arm", rows.iter().map(|row| &row.plan().arm.name)))
+        .with(Field::text("dataset", rows.iter().map(|row| &row.plan().dataset.name)))
+        .with(Field::text("prompt", rows.iter().map(|row| row.plan().arm.choice.to_string())))
+        .with(Field::text("model", rows.iter().map(|row| model(row.plan()))))
+        .with(Field::text("quantization", rows.iter().map(|row| &row.plan().model.spec.quantization)))
+        .with(Field::text("profile", rows.iter().map(|row| row.plan().experiment.profile.as_str())))
+        .with(Field::int("cases", rows.iter().map(|row| super::count(row.plan().dataset.cases))))
+        .with(Field::text("metric", rows.iter().map(|row| row.plan().experiment.primary.to_string())))
+        .with(number("value", rows, |row| row.primary().map(|primary| primary.value)))
+        .with(number("ci_low", rows, |row| row.primary()?.ci_low))
+        .with(number("ci_high", rows, |row| row.primary()?.ci_high))
+        .with(
+            number("failed", rows, |row| row.record().and_then(failed))
                 .shown(|config| config.unit("percentunit").range(0.0, 1.0).description("answers that are no verdict")),
         )
         .with(
-            number("p95_latency", rows, |row| row.end.as_ref()?.p95_ms)
+            number("p95_latency", rows, |row| p95(row.record()?))
                 .shown(|config| config.unit("ms").decimals(0).description("from window to verdict")),
         )
         .with(number("duration", rows, seconds).shown(|config| config.unit("s").decimals(0)))
-        .with(Field::text_or_null("commit", rows.iter().map(|row| row.plan.environment.commit.clone())))
+        .with(Field::text_or_null("commit", rows.iter().map(|row| row.plan().environment.commit.clone())))
 }
 
 /// A column of numbers to three places, of which some are not known.
@@ -160,10 +160,17 @@ fn model(plan: &Plan) -> String {
 }
 
 fn seconds(row: &Row) -> Option<f64> {
-    let taken = row.end.as_ref()?.finished - row.plan.started;
+    let taken = row.record()?.finished - row.plan().started;
     taken.to_std().ok().map(|taken| taken.as_secs_f64())
 }
 
-fn share(part: usize, whole: usize) -> Option<f64> {
-    (whole > 0).then(|| part as f64 / whole as f64)
+/// The share of answers that are no verdict.
+fn failed(record: &RunRecord) -> Option<f64> {
+    let answers: usize = record.classes.values().sum();
+    let failed = record.classes.iter().filter(|(class, _)| class.is_model_failure()).map(|(_, count)| count);
+    (answers > 0).then(|| failed.sum::<usize>() as f64 / answers as f64)
+}
+
+fn p95(record: &RunRecord) -> Option<f64> {
+    record.latency_ms.iter().find(|quantile| quantile.q == P95).map(|quantile| quantile.value)
 }

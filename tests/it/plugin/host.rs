@@ -10,8 +10,9 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::reader::FileReader;
 use grafana_plugin_sdk::pluginv2::{
-    CheckHealthRequest, CheckHealthResponse, DataQuery, DataSourceInstanceSettings, PluginContext, QueryDataRequest,
-    TimeRange, User, diagnostics_client::DiagnosticsClient,
+    CallResourceRequest, CheckHealthRequest, CheckHealthResponse, CollectMetricsRequest, DataQuery,
+    DataSourceInstanceSettings, PluginContext, QueryDataRequest, TimeRange, User,
+    diagnostics_client::DiagnosticsClient, resource_client::ResourceClient,
 };
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
@@ -25,6 +26,9 @@ pub(super) const CANARY: &str = "canary-2b7f-never-log-this";
 
 /// go-plugin kills a plugin that is still there after two seconds.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The time range of every query: the day of the stored runs.
+const RANGE: (i64, i64) = (1_795_478_400_000, 1_795_564_800_000);
 
 /// Today's answer message, with the field that the SDK's stubs do not know.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -67,6 +71,12 @@ pub(super) struct Host {
     child: Child,
     pub(super) channel: Channel,
     pub(super) role: Option<&'static str>,
+    /// Headers of queries.
+    pub(super) headers: HashMap<String, String>,
+    /// Metadata of queries and of resource calls.
+    pub(super) traceparent: Option<&'static str>,
+    /// Further decrypted settings.
+    pub(super) secrets: HashMap<String, String>,
     settings: Value,
     pub(super) handshake: String,
     stdout: BufReader<ChildStdout>,
@@ -92,10 +102,14 @@ impl Host {
         stdout.read_line(&mut handshake).await.unwrap();
         let address = handshake.split('|').nth(3).unwrap_or_else(|| panic!("no handshake: {handshake:?}")).to_owned();
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-        Self { child, channel, role: Some("Admin"), settings, handshake, stdout, log }
+        let (headers, secrets) = (HashMap::new(), HashMap::new());
+        let (role, traceparent) = (Some("Admin"), None);
+        Self { child, channel, role, headers, traceparent, secrets, settings, handshake, stdout, log }
     }
 
-    fn context(&self) -> Option<PluginContext> {
+    pub(super) fn context(&self) -> Option<PluginContext> {
+        let mut secrets = self.secrets.clone();
+        secrets.insert("hashKey".to_owned(), CANARY.to_owned());
         Some(PluginContext {
             org_id: 1,
             plugin_id: "assay-logs-datasource".to_owned(),
@@ -103,7 +117,7 @@ impl Host {
             data_source_instance_settings: Some(DataSourceInstanceSettings {
                 uid: "assay".to_owned(),
                 json_data: self.settings.to_string().into_bytes(),
-                decrypted_secure_json_data: HashMap::from([("hashKey".to_owned(), CANARY.to_owned())]),
+                decrypted_secure_json_data: secrets,
                 last_updated_ms: 1,
                 ..Default::default()
             }),
@@ -120,14 +134,18 @@ impl Host {
         let mut grpc = tonic::client::Grpc::new(self.channel.clone());
         grpc.ready().await.unwrap();
         let path = path.parse().unwrap();
-        grpc.unary(Request::new(question), path, ProstCodec::default()).await.map(tonic::Response::into_inner)
+        let mut request = Request::new(question);
+        if let Some(traceparent) = self.traceparent {
+            request.metadata_mut().insert("traceparent", traceparent.parse().unwrap());
+        }
+        grpc.unary(request, path, ProstCodec::default()).await.map(tonic::Response::into_inner)
     }
 
     /// Asks queries `A`, `B`, … and gives their answers in that order.
     pub(super) async fn ask(&self, queries: &[&[u8]]) -> Vec<DataResponse> {
-        let queries: Vec<DataQuery> = (b'A'..).zip(queries).map(|(id, json)| query(id, json)).collect();
+        let queries: Vec<DataQuery> = (0..).zip(queries).map(|(id, json)| query(id, json)).collect();
         let ids: Vec<String> = queries.iter().map(|query| query.ref_id.clone()).collect();
-        let question = QueryDataRequest { plugin_context: self.context(), queries, ..Default::default() };
+        let question = QueryDataRequest { plugin_context: self.context(), queries, headers: self.headers.clone() };
         let mut answers: QueryDataResponse = self.call("/pluginv2.Data/QueryData", question).await.unwrap();
         ids.iter().map(|id| answers.responses.remove(id).unwrap_or_else(|| panic!("no answer to {id}"))).collect()
     }
@@ -139,6 +157,36 @@ impl Host {
     pub(super) async fn health(&self) -> CheckHealthResponse {
         let request = CheckHealthRequest { plugin_context: self.context(), ..Default::default() };
         DiagnosticsClient::new(self.channel.clone()).check_health(request).await.unwrap().into_inner()
+    }
+
+    /// Calls a resource; gives the status and the body.
+    pub(super) async fn resource(&self, method: &str, path: &str, body: impl Into<Vec<u8>>) -> (i32, Value) {
+        let request = CallResourceRequest {
+            plugin_context: self.context(),
+            method: method.to_owned(),
+            path: path.to_owned(),
+            body: body.into().into(),
+            ..Default::default()
+        };
+        let client = ResourceClient::new(self.channel.clone()).max_decoding_message_size(16 << 20);
+        let mut answer = client.max_encoding_message_size(16 << 20).call_resource(request).await.unwrap().into_inner();
+        let answer = answer.message().await.unwrap().unwrap();
+        (answer.code, serde_json::from_slice(&answer.body).unwrap())
+    }
+
+    /// The plugin's own metrics.
+    pub(super) async fn metrics(&self) -> String {
+        let request = CollectMetricsRequest { plugin_context: self.context() };
+        let metrics = DiagnosticsClient::new(self.channel.clone()).collect_metrics(request).await.unwrap().into_inner();
+        String::from_utf8(metrics.metrics.unwrap().prometheus.to_vec()).unwrap()
+    }
+
+    /// Resident memory of the process, in bytes.
+    pub(super) fn memory(&self) -> u64 {
+        let pid = self.child.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
     }
 
     /// Asks for the end as go-plugin does; gives the exit status, the log, and what was printed on standard output
@@ -154,14 +202,14 @@ impl Host {
     }
 }
 
-fn query(id: u8, json: &[u8]) -> DataQuery {
+fn query(id: usize, json: &[u8]) -> DataQuery {
     let named: Option<String> =
         serde_json::from_slice::<Value>(json).ok().and_then(|json| Some(json.get("queryType")?.as_str()?.to_owned()));
     DataQuery {
-        ref_id: char::from(id).to_string(),
+        ref_id: if id < 26 { char::from(b'A' + id as u8).to_string() } else { format!("Q{id}") },
         query_type: named.unwrap_or_default(),
         json: json.to_vec(),
-        time_range: Some(TimeRange { from_epoch_ms: 1_700_000_000_000, to_epoch_ms: 1_700_003_600_000 }),
+        time_range: Some(TimeRange { from_epoch_ms: RANGE.0, to_epoch_ms: RANGE.1 }),
         ..Default::default()
     }
 }

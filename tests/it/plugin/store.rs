@@ -27,7 +27,7 @@ pub(super) fn empty_store() -> (tempfile::TempDir, Value) {
     (folder, settings)
 }
 
-fn settings(folder: &Path) -> Value {
+pub(super) fn settings(folder: &Path) -> Value {
     json!({"storeUrl": format!("file://{}", folder.display())})
 }
 
@@ -64,7 +64,7 @@ pub(super) async fn store_with_evidence() -> (tempfile::TempDir, Value, String) 
     (folder, settings, line)
 }
 
-fn plan(id: &str, arm: &str) -> Plan {
+pub(super) fn plan(id: &str, arm: &str) -> Plan {
     let sampling = json!({"temperature": 0.0, "top_p": 1.0, "seed": 1, "max_tokens": 200});
     let arm = json!({
         "name": arm, "choice": {"prompt": "triage@1"}, "model": "rules", "sampling": sampling, "digest_tokens": 1000
@@ -91,17 +91,17 @@ fn plan(id: &str, arm: &str) -> Plan {
     serde_json::from_value(plan).unwrap()
 }
 
-fn run(plan: Plan, right: usize) -> Run {
+pub(super) fn run(plan: Plan, right: usize) -> Run {
     run_of(plan, (0..CASES).map(|case| result(case, case < right)).collect())
 }
 
-fn run_of(plan: Plan, results: Vec<CaseResult>) -> Run {
+pub(super) fn run_of(plan: Plan, results: Vec<CaseResult>) -> Run {
     let finished = plan.started + chrono::Duration::seconds(90);
     let record = summarise(&results, plan.experiment.seed).into_record(plan, finished, 0);
     Run { record, results }
 }
 
-fn result(case: usize, right: bool) -> CaseResult {
+pub(super) fn result(case: usize, right: bool) -> CaseResult {
     let at: DateTime<Utc> = "2026-11-24T10:00:00Z".parse().unwrap();
     let verdict = Verdict {
         evidence: vec!["T3".to_owned()],

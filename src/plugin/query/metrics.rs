@@ -1,0 +1,180 @@
+//! `metrics`: a metric over runs as time series, each point with its interval: drift, on a panel or in an alert rule.
+//!
+//! A series is what one experiment's arm, prompt, model and dataset gave over time, by split or family if such are
+//! named. A panel gets value, interval and run; an alert rule gets the values alone, because every number of a frame
+//! would become an alert instance of its own. A run outside the panel's time range is left out and counted in a notice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::select::{self, MAX_RUNS};
+use super::{Ask, QueryType, shown};
+use crate::frame::{Field, Frame, FrameType, Severity, Visualisation};
+use crate::plugin::error::QueryError;
+use crate::run::RunRecord;
+use crate::score::Metric;
+use crate::stats::Estimate;
+use crate::stream::Labels;
+
+/// `metrics` in the registry.
+pub(super) const TYPE: QueryType = QueryType { name: "metrics", answer: |ask| Box::pin(answer(ask)) };
+
+/// The query's own fields.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Query {
+    /// What is shown.
+    #[serde(default = "root_cause")]
+    metric: Metric,
+    /// Show runs of any time, not only those of the panel's.
+    #[serde(default)]
+    any_time: bool,
+    /// The most runs to look at, newest first.
+    #[serde(default = "all")]
+    limit: usize,
+}
+
+fn root_cause() -> Metric {
+    Metric::RootCause
+}
+
+fn all() -> usize {
+    MAX_RUNS
+}
+
+/// One point.
+struct Point {
+    time: i64,
+    estimate: Estimate,
+    run: Arc<RunRecord>,
+}
+
+type Series = BTreeMap<Labels, Vec<Point>>;
+
+async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
+    let (query, filter) = ask.filtered::<Query>()?;
+    if !(1..=MAX_RUNS).contains(&query.limit) {
+        return Err(QueryError::Invalid(format!("field `limit`: {} is not between 1 and {MAX_RUNS}", query.limit)));
+    }
+    let cache = ask.instance.store()?;
+    let found = select::records(&cache, &filter, query.limit).await?;
+    let (mut series, mut outside, mut without) = (Series::new(), 0, 0);
+    // Oldest first: a series must ascend in time.
+    for record in found.records.iter().rev() {
+        let Some(time) = record.plan.started.timestamp_nanos_opt() else { continue };
+        if !query.any_time && ask.range.is_some_and(|(from, to)| time < from || time > to) {
+            outside += 1;
+            continue;
+        }
+        for (group, metrics) in filter.metrics(record) {
+            let Some(estimate) = metrics.get(&query.metric) else {
+                without += 1;
+                continue;
+            };
+            let mut labels = select::labels(&record.plan);
+            labels.0.extend(group.0);
+            series.entry(labels).or_default().push(Point { time, estimate: estimate.clone(), run: Arc::clone(record) });
+        }
+    }
+    for points in series.values_mut() {
+        points.sort_by_key(|point| point.time);
+    }
+    if ask.alert {
+        return Ok(series.iter().map(|(labels, points)| for_alert(query.metric, labels, points)).collect());
+    }
+    let mut frames = for_panel(&ask, query.metric, &series);
+    let mut first = select::with_damage(select::with_demo(frames.remove(0), &found.records), &found.damaged);
+    if outside > 0 {
+        let text = format!("{outside} runs lie outside the time range: widen it, or set `anyTime`");
+        first = first.notice(Severity::Info, text);
+    }
+    if without > 0 {
+        first = first.notice(Severity::Info, format!("{without} runs have no `{}`", query.metric));
+    }
+    frames.insert(0, first);
+    Ok(frames)
+}
+
+/// A series for an alert rule: time and value, labels on the value.
+fn for_alert(metric: Metric, labels: &Labels, points: &[Point]) -> Frame {
+    Frame::new(metric.as_str(), FrameType::TimeSeriesMulti)
+        .with(Field::time("time", points.iter().map(|point| point.time)))
+        .with(Field::float(metric.as_str(), points.iter().map(|point| point.estimate.value)).labelled(labels.clone()))
+}
+
+/// A frame per series, at least one: an empty answer has to say why somewhere.
+fn for_panel(ask: &Ask, metric: Metric, series: &Series) -> Vec<Frame> {
+    let telling = telling(series.keys());
+    let mut frames: Vec<Frame> =
+        series.iter().map(|(labels, points)| panel(ask, metric, labels, &title(labels, &telling), points)).collect();
+    if frames.is_empty() {
+        frames.push(Frame::new(metric.as_str(), FrameType::TimeSeriesMulti));
+    }
+    frames
+}
+
+fn panel(ask: &Ask, metric: Metric, labels: &Labels, title: &str, points: &[Point]) -> Frame {
+    let bound = |name: &str, of: fn(&Estimate) -> Option<f64>| {
+        Field::float_or_null(name, points.iter().map(|point| of(&point.estimate)))
+            .labelled(labels.clone())
+            .shown(|config| shown::metric(config, metric))
+    };
+    let value = Field::float(metric.as_str(), points.iter().map(|point| point.estimate.value))
+        .labelled(labels.clone())
+        .shown(|config| shown::metric(config, metric).display_name(title).link(shown::to_cases(&ask.instance)));
+    let (low, high) = (format!("{title} low"), format!("{title} high"));
+    let mut frame = Frame::new(metric.as_str(), FrameType::TimeSeriesMulti)
+        .with(Field::time("time", points.iter().map(|point| point.time)))
+        .with(value)
+        // The time series panel fills the band between these two.
+        .with(bound("ci_low", |estimate| estimate.ci_low).shown(|mut config| {
+            config.custom = json!({"lineWidth": 0, "hideFrom": {"legend": true, "tooltip": false, "viz": false}});
+            config.display_name(&low)
+        }))
+        .with(bound("ci_high", |estimate| estimate.ci_high).shown(|mut config| {
+            config.custom =
+                json!({"lineWidth": 0, "fillBelowTo": low, "hideFrom": {"legend": true, "tooltip": false, "viz": false}});
+            config.display_name(&high)
+        }))
+        .with(Field::text("run", points.iter().map(|point| &point.run.plan.id)));
+    frame.meta.visualisation = Some(Visualisation::Graph);
+    frame.meta.row_id_fields = vec![4];
+    frame
+}
+
+/// Names of the labels that differ between series.
+fn telling<'l>(series: impl Iterator<Item = &'l Labels>) -> BTreeSet<String> {
+    let mut values: BTreeMap<&str, BTreeSet<Option<&str>>> = BTreeMap::new();
+    let all: Vec<&Labels> = series.collect();
+    let names: BTreeSet<&str> = all.iter().flat_map(|labels| labels.0.keys().map(String::as_str)).collect();
+    for labels in &all {
+        for name in &names {
+            values.entry(name).or_default().insert(labels.get(name));
+        }
+    }
+    values.into_iter().filter(|(_, values)| values.len() > 1).map(|(name, _)| name.to_owned()).collect()
+}
+
+/// What a person calls a series: the labels that tell it from the others, or its arm.
+fn title(labels: &Labels, telling: &BTreeSet<String>) -> String {
+    let parts: Vec<&str> = telling.iter().filter_map(|name| labels.get(name)).collect();
+    if parts.is_empty() { labels.get("arm").unwrap_or_default().to_owned() } else { parts.join(" ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_series_is_called_by_what_tells_it_from_the_others() {
+        let a = Labels::from_iter([("arm", "a"), ("model", "m"), ("dataset", "d")]);
+        let b = Labels::from_iter([("arm", "b"), ("model", "m"), ("dataset", "d"), ("split", "standard")]);
+        let both = telling([&a, &b].into_iter());
+        assert_eq!(title(&a, &both), "a");
+        assert_eq!(title(&b, &both), "b standard");
+        assert_eq!(title(&a, &telling([&a].into_iter())), "a");
+    }
+}
