@@ -41,6 +41,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("eval baseline list", "assay eval baseline list"),
     ("eval baseline show", "assay eval baseline show nightly"),
     ("eval reproduce", "assay eval reproduce triage2-q8"),
+    ("eval push", "assay eval push triage2-q8 --to http://localhost:3000/api/datasources/uid/assay/resources"),
     (
         "eval report",
         "assay eval report triage1-q8 triage2-q8 --out report.html\nassay eval report A B --format markdown",
