@@ -51,16 +51,28 @@ async fn ten_thousand_queries_do_not_grow_memory() {
     assert!(after < before + 12 * MIB, "{} MiB became {} MiB", before / MIB, after / MIB);
 }
 
-/// `cargo test --release --test it figures -- --ignored --nocapture`
+/// `cargo test --release --test it figures -- --ignored --nocapture`; `ASSAY_FIGURES_STORE` may name a store whose first
+/// run is then the one that is there a thousand times.
 #[tokio::test]
 #[ignore = "prints figures, and means something only in a release build"]
 async fn figures() {
     let (folder, settings) = empty_store();
     let store = Store::open(&folder.path().display().to_string()).unwrap();
+    // A folder of a real run, whose record and rows are of real size; else small ones are made.
+    let real = match std::env::var_os("ASSAY_FIGURES_STORE") {
+        Some(path) => {
+            let store = Store::open(&path.to_string_lossy()).unwrap();
+            let id = store.ids().await.unwrap().remove(0);
+            Some(store.run(&id).await.unwrap())
+        }
+        None => None,
+    };
     for day in 0..1_000 {
-        let mut plan = plan(&format!("r{day:04}"), ["a", "b", "c", "d"][day % 4]);
-        plan.started -= TimeDelta::hours(day as i64);
-        store.commit(&mut run(plan, day % 40)).await.unwrap();
+        let mut run = real.clone().unwrap_or_else(|| run(plan("r", "a"), day % 40));
+        run.record.plan.id = format!("r{day:04}");
+        run.record.plan.arm.name = ["a", "b", "c", "d"][day % 4].to_owned();
+        run.record.plan.started -= TimeDelta::hours(day as i64);
+        store.commit(&mut run).await.unwrap();
     }
     for (id, right) in [("large-a", 6_000), ("large-b", 6_500)] {
         let mut plan = plan(id, id);
