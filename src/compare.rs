@@ -195,6 +195,11 @@ pub fn difference(metric: Metric, value: f64) -> String {
     format!("{sign}{}", amount(metric, value.abs()))
 }
 
+/// A p-value as a person reads it: never zero.
+pub fn probability(p: f64) -> String {
+    if p < 0.001 { "p < 0.001".to_owned() } else { format!("p = {p:.3}") }
+}
+
 /// A size as a person reads it, in the metric's unit.
 pub fn amount(metric: Metric, value: f64) -> String {
     match metric.unit() {
@@ -223,10 +228,10 @@ impl fmt::Display for RunComparison {
             _ => "no honest interval".to_owned(),
         };
         let facts = format!(
-            "{} {} ({interval}, p = {:.3}, {} cases in {} clusters)",
+            "{} {} ({interval}, {}, {} cases in {} clusters)",
             row.metric,
             shown(c.delta),
-            c.p_value,
+            probability(c.p_value),
             c.n_cases,
             c.n_clusters
         );

@@ -181,5 +181,7 @@ fn footer(store: &Store, runs: &[&Run]) {
     for run in runs {
         println!("  {}", run.record.plan.id);
     }
-    println!("Next: assay eval show {}, assay eval compare A B, ./just host-demo", plan.arm.name);
+    let arms: Vec<&str> = runs.iter().map(|run| run.record.plan.arm.name.as_str()).collect();
+    println!("Next: assay eval report {} --out report.html", arms.join(" "));
+    println!("      ./just host-demo shows what Grafana gets; ./just demo --model FILE.gguf asks a model of yours");
 }
