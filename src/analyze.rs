@@ -17,6 +17,8 @@ use crate::verdict::{self, Outcome};
 
 /// How often the digest is shrunk when the server counts more tokens than were estimated.
 const MAX_FITS: u32 = 3;
+/// Prompt tokens that two counts of one server may differ by.
+const CUT_SLACK: u32 = 16;
 
 /// What an installation brings to every analysis.
 #[derive(Debug)]
@@ -153,7 +155,10 @@ impl Pipeline {
             Respondent::Model(model) => match self.fit(prepared, choice, *model, ask).await? {
                 (fitted, Ok(())) => {
                     prepared = fitted;
-                    model.ask(&question(&prepared, ask)).await
+                    match model.ask(&question(&prepared, ask)).await {
+                        Ok(reply) => read_whole(&prepared, reply, *model, ask.budget.bytes_per_token).await,
+                        failed => failed,
+                    }
                 }
                 (fitted, Err(error)) => {
                     prepared = fitted;
@@ -246,6 +251,30 @@ fn question(prepared: &Prepared<'_>, ask: &Ask) -> Question {
         cache_prompt: ask.cache_prompt,
         timeout: ask.timeout,
     }
+}
+
+/// The reply, unless the server counts clearly fewer prompt tokens than were sent: servers exist that cut a prompt and
+/// answer about the rest. Where its count is below half the local estimate, it is asked what the whole prompt has.
+async fn read_whole<M: Model>(
+    prepared: &Prepared<'_>,
+    reply: Reply,
+    model: &M,
+    bytes_per_token: f64,
+) -> Result<Reply, ModelError> {
+    let rendered = &prepared.rendered;
+    let estimate = ((rendered.system.len() + rendered.user.len()) as f64 / bytes_per_token) as u32;
+    let counted = reply.usage.prompt_tokens;
+    // A server that states no usage states nothing about the prompt.
+    if counted == 0 || counted >= estimate / 2 {
+        return Ok(reply);
+    }
+    let whole = match model.count_tokens(&rendered.system, &rendered.user).await {
+        Ok(sent) if counted.saturating_add(CUT_SLACK) < sent => Some(sent),
+        // Without a second count only the grossest difference is beyond what an estimate may be off.
+        Err(_) if counted < estimate / 4 => Some(estimate),
+        _ => None,
+    };
+    whole.map_or(Ok(reply), |sent| Err(ModelError::PromptCut { counted, sent }))
 }
 
 /// The baseline answers in the same words as a model, so that the same checks apply.

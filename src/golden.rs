@@ -231,17 +231,41 @@ impl Case {
     /// # Errors
     /// The first malformed case, or an id that occurs twice.
     pub fn parse_lines(file: &str, text: &str) -> Result<Vec<Self>, Problem> {
-        let mut cases = Vec::new();
-        let mut lines: BTreeMap<String, usize> = BTreeMap::new();
-        for (line, text) in (1..).zip(text.lines()).filter(|(_, text)| !text.trim().is_empty()) {
-            let case = Self::parse(file, line, text)?;
-            if let Some(first) = lines.insert(case.id.clone(), line) {
-                let message = format!("case `{}` stands already on line {first}", case.id);
-                return Err(Problem::new(file, message).at_line(line).in_field("id").hint("ids are unique"));
-            }
-            cases.push(case);
+        let mut reader = Reader::new(file);
+        text.lines().filter_map(|line| reader.read(line).transpose()).collect()
+    }
+}
+
+/// Reads a JSON Lines file of cases line by line, so that not all of it is in memory.
+#[derive(Debug)]
+pub struct Reader<'f> {
+    file: &'f str,
+    line: usize,
+    ids: BTreeMap<String, usize>,
+}
+
+impl<'f> Reader<'f> {
+    /// A reader of `file`, which is named in messages.
+    pub fn new(file: &'f str) -> Self {
+        Self { file, line: 0, ids: BTreeMap::new() }
+    }
+
+    /// The case on the next line; `None` where that is empty.
+    ///
+    /// # Errors
+    /// As [`Case::parse`], or an id that occurred before.
+    pub fn read(&mut self, text: &str) -> Result<Option<Case>, Problem> {
+        self.line += 1;
+        if text.trim().is_empty() {
+            return Ok(None);
         }
-        Ok(cases)
+        let (file, line) = (self.file, self.line);
+        let case = Case::parse(file, line, text)?;
+        if let Some(first) = self.ids.insert(case.id.clone(), line) {
+            let message = format!("case `{}` stands already on line {first}", case.id);
+            return Err(Problem::new(file, message).at_line(line).in_field("id").hint("ids are unique"));
+        }
+        Ok(Some(case))
     }
 }
 

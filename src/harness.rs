@@ -9,6 +9,7 @@ mod error;
 mod forecast;
 mod frozen;
 mod journal;
+mod meter;
 mod patience;
 mod plan;
 mod publish;
@@ -16,6 +17,7 @@ mod questions;
 mod rescore;
 mod sentry;
 mod session;
+mod shelf;
 
 pub use backend::{BackendError, Backends, Launcher};
 pub use environment::environment;

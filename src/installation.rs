@@ -87,10 +87,15 @@ pub fn load_models(root: &Path) -> Result<Models, Problem> {
 /// # Errors
 /// As [`Installation::dataset`].
 pub fn load_dataset(root: &Path, name: &str) -> Result<Dataset, Problem> {
-    let folder = if name.contains('/') { name.trim_end_matches('/').to_owned() } else { format!("golden/{name}") };
+    let folder = dataset_folder(name);
     let manifest = read(root, &format!("{folder}/dataset.toml"))?;
     let cases = read(root, &format!("{folder}/cases.jsonl"))?;
     Dataset::parse(&folder, &manifest, &cases)
+}
+
+/// Folder of a dataset, relative to the installation: a path as it is, or a name below `golden/`.
+pub(crate) fn dataset_folder(name: &str) -> String {
+    if name.contains('/') { name.trim_end_matches('/').to_owned() } else { format!("golden/{name}") }
 }
 
 /// Reads a JSON Lines file of cases.
@@ -140,11 +145,11 @@ fn entries(root: &Path, folder: &str) -> Result<Vec<String>, Problem> {
     Ok(names)
 }
 
-fn read(root: &Path, name: &str) -> Result<String, Problem> {
+pub(crate) fn read(root: &Path, name: &str) -> Result<String, Problem> {
     std::fs::read_to_string(root.join(name)).map_err(|error| unreadable(name, &error))
 }
 
-fn unreadable(name: &str, error: &std::io::Error) -> Problem {
+pub(crate) fn unreadable(name: &str, error: &std::io::Error) -> Problem {
     let hint = match error.kind() {
         std::io::ErrorKind::NotFound => "run assay in the folder that holds prompts/ and golden/, or give --root",
         std::io::ErrorKind::InvalidData => "the file must be UTF-8",

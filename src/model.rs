@@ -120,6 +120,14 @@ pub enum ModelError {
         /// Context size of one slot.
         context_tokens: u32,
     },
+    /// The server read only part of the prompt and answered all the same.
+    #[error("the server read {counted} prompt tokens of about {sent}: it cut the prompt, its answer is not trusted")]
+    PromptCut {
+        /// Prompt tokens as the server counted them for this answer.
+        counted: u32,
+        /// Prompt tokens that it should have read.
+        sent: u32,
+    },
     /// The model wrote something that the server itself could not read against the schema.
     #[error("the model's output does not satisfy the schema: {reason}")]
     Output {

@@ -231,6 +231,14 @@ pub struct RunRecord {
     /// Micro average of the component F1: each component weighs the same. Absent as above.
     #[serde(default)]
     pub component_micro_f1: Option<Estimate>,
+    /// CPU seconds of the model's server while it was asked, user and system. Absent where the server was not started
+    /// here, the system does not tell, the run was resumed, and in records that are older than it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_seconds: Option<f64>,
+    /// Joules that the processor packages took meanwhile, everything else on the machine included. Absent where they do
+    /// not tell, and as above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy_joules: Option<f64>,
     /// SHA-256 of `results.parquet`.
     pub results_sha256: String,
 }

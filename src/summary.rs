@@ -43,6 +43,8 @@ impl Summary {
             latency_ms: self.latency_ms,
             severity_kappa: self.severity_kappa,
             component_micro_f1: self.component_micro_f1,
+            cpu_seconds: None,
+            energy_joules: None,
             results_sha256: String::new(),
         }
     }

@@ -137,7 +137,7 @@ impl Outcome {
         let class = match error {
             ModelError::Infra { .. } | ModelError::Refused { .. } => Class::InfraError,
             ModelError::Timeout { .. } => Class::Timeout,
-            ModelError::ContextOverflow { .. } => Class::ContextOverflow,
+            ModelError::ContextOverflow { .. } | ModelError::PromptCut { .. } => Class::ContextOverflow,
             ModelError::Output { .. } => Class::SchemaViolation,
         };
         Self::failed(class, error.to_string())

@@ -83,16 +83,30 @@ impl Dataset {
     /// # Errors
     /// A malformed file, counts that do not hold, or cases that were touched after the dataset was frozen.
     pub fn parse(folder: &str, manifest: &str, cases: &str) -> Result<Self, Problem> {
+        let actual = hash::sha256(cases);
+        let cases = Case::parse_lines(&format!("{folder}/cases.jsonl"), cases);
+        Self::checked(folder, manifest, &actual, cases.map(|cases| (Coverage::of(&cases), cases)))
+    }
+
+    /// Holds cases that were read elsewhere to the manifest: `actual` is the hash of their file, and the coverage counts
+    /// them as they stood there.
+    ///
+    /// # Errors
+    /// As [`Dataset::parse`].
+    pub fn checked(
+        folder: &str,
+        manifest: &str,
+        actual: &str,
+        cases: Result<(Coverage, Vec<Case>), Problem>,
+    ) -> Result<Self, Problem> {
         let file = format!("{folder}/dataset.toml");
         let manifest: Manifest = problem::parse_toml(&file, manifest)?;
-        let actual = hash::sha256(cases);
         if manifest.frozen && manifest.sha256 != actual {
             let message = format!("cases.jsonl has sha256 {actual}, the frozen dataset {}", manifest.sha256);
             let hint = "restore cases.jsonl; a change is a new dataset";
             return Err(Problem::new(file, message).in_field("sha256").hint(hint));
         }
-        let cases = Case::parse_lines(&format!("{folder}/cases.jsonl"), cases)?;
-        let counts = Coverage::of(&cases);
+        let (counts, cases) = cases?;
         if counts != manifest.counts {
             let message = format!("states {:?}, the cases are {counts:?}", manifest.counts);
             return Err(Problem::new(file, message).in_field("counts").hint("state what cases.jsonl contains"));

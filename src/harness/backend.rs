@@ -159,6 +159,11 @@ impl Backends {
 }
 
 impl Backend {
+    /// Process id of a server that was started here, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.server.as_ref().and_then(Server::pid)
+    }
+
     async fn start(spec: &ModelSpec, launcher: &Launcher) -> Result<Self, BackendError> {
         match &spec.kind {
             Kind::Rules => Ok(Self { id: unknown(spec), client: None, server: None }),

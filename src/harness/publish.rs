@@ -3,6 +3,7 @@
 use chrono::Utc;
 
 use super::error::HarnessError;
+use super::meter::Cost;
 use crate::golden::{Case, Dataset};
 use crate::ontology::Ontology;
 use crate::run::{Answer, Answers, CaseResult, Plan, Run};
@@ -30,8 +31,8 @@ pub(super) async fn publish(
     ontology: &Ontology,
     dataset: &Dataset,
     plan: Plan,
-    answers: &Answers,
-    resumed: u32,
+    answers: Answers,
+    (resumed, cost): (u32, Cost),
 ) -> Result<Outcome, HarnessError> {
     let results = rows(&plan, dataset, answers, ontology);
     let expected = dataset.cases.len() * plan.experiment.repeats as usize;
@@ -39,18 +40,19 @@ pub(super) async fn publish(
     if finished < expected {
         return Ok(Outcome::Partial { plan: Box::new(plan), missing: expected - finished });
     }
-    let record = summarise(&results, plan.experiment.seed).into_record(plan, Utc::now(), resumed);
+    let mut record = summarise(&results, plan.experiment.seed).into_record(plan, Utc::now(), resumed);
+    cost.enter(&mut record);
     let mut run = Run { record, results };
     store.commit(&mut run).await?;
     Ok(Outcome::Published(Box::new(run)))
 }
 
 /// Joins answers with the truth, in the order of the dataset.
-pub(super) fn rows(plan: &Plan, dataset: &Dataset, answers: &Answers, ontology: &Ontology) -> Vec<CaseResult> {
+pub(super) fn rows(plan: &Plan, dataset: &Dataset, mut answers: Answers, ontology: &Ontology) -> Vec<CaseResult> {
     let mut rows = Vec::new();
     for case in &dataset.cases {
-        let found = (0..plan.experiment.repeats).filter_map(|repeat| answers.get(&(case.id.clone(), repeat)));
-        rows.extend(found.map(|answer| graded(case, answer.clone(), ontology)));
+        let found = (0..plan.experiment.repeats).filter_map(|repeat| answers.remove(&(case.id.clone(), repeat)));
+        rows.extend(found.map(|answer| graded(case, answer, ontology)));
     }
     rows
 }

@@ -7,6 +7,7 @@ use chrono::Utc;
 
 use super::error::HarnessError;
 use super::patience::Patient;
+use super::shelf::Shelf;
 use crate::analyze::{Ask, Respondent};
 use crate::digest::Budget;
 use crate::experiment::Profile;
@@ -81,6 +82,7 @@ impl<'a> Lanes<'a> {
 /// Asks one question, again while the surroundings fail and `patience` lasts.
 pub(super) async fn ask(
     installation: &Installation,
+    shelf: &Shelf,
     client: Option<Client>,
     patience: Duration,
     plan: &Plan,
@@ -96,10 +98,11 @@ pub(super) async fn ask(
         timeout: Duration::from_secs_f64(plan.experiment.timeout_s),
         context_tokens: plan.model.context_tokens,
     };
+    let case = question.case;
+    let window = shelf.window(&case.id)?;
     // `at` is for people. Durations come from the monotonic clock, so that a wall clock that jumps changes none.
     let (at, clock) = (Utc::now(), Instant::now());
-    let case = question.case;
-    let analysis = installation.pipeline.analyze(case.window.clone(), &plan.arm.choice, &respondent, &ask).await;
+    let analysis = installation.pipeline.analyze(window, &plan.arm.choice, &respondent, &ask).await;
     let analysis = analysis.map_err(|reason| HarnessError::Arm { arm: plan.arm.name.clone(), reason })?;
     Ok(Answer {
         case: case.id.clone(),

@@ -5,6 +5,7 @@
 use serde::Serialize;
 
 use super::error::HarnessError;
+use super::meter::Cost;
 use super::plan::identify;
 use super::publish::rows;
 use crate::installation::Installation;
@@ -58,11 +59,12 @@ pub fn rescore(installation: &Installation, stored: &Run) -> Result<Rescored, Ha
 
     let answers: Answers =
         stored.results.iter().map(|row| ((row.answer.case.clone(), row.answer.repeat), row.answer.clone())).collect();
-    let results = rows(plan, &dataset, &answers, ontology);
+    let results = rows(plan, &dataset, answers, ontology);
     let mut plan = plan.clone();
     plan.pipeline.scorer = score::VERSION.to_owned();
     let mut record =
         summarise(&results, plan.experiment.seed).into_record(plan, stored.record.finished, stored.record.resumed);
+    Cost::of(&stored.record).enter(&mut record);
     record.results_sha256.clone_from(&stored.record.results_sha256);
     let changes = changes(&stored.record, &record);
     let rows_changed = results.iter().zip(&stored.results).filter(|(now, then)| now.scores != then.scores).count();

@@ -1,19 +1,22 @@
 //! A session: the arms of one experiment, run together and resumed together.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
-use super::backend::{Backends, Launcher};
+use super::backend::{Backend, Backends, Launcher};
 use super::error::{GIVE_UP_AFTER, HarnessError};
 use super::journal::Journal;
+use super::meter::{Cost, Meter};
 use super::plan;
 use super::publish::{Outcome, publish};
 use super::questions::{Lanes, Question, ask};
 use super::sentry::Sentry;
+use super::shelf::Shelf;
 use crate::experiment::{Experiment, ModelSpec};
 use crate::golden::{Case, Dataset};
 use crate::installation::Installation;
@@ -52,6 +55,7 @@ pub struct RunState {
     journal: Journal,
     answers: Answers,
     resumed: u32,
+    cost: Cost,
 }
 
 /// A session in progress.
@@ -60,6 +64,7 @@ pub struct Session<'i> {
     installation: &'i Installation,
     store: &'i Store,
     dataset: Dataset,
+    shelf: Arc<Shelf>,
     backends: Backends,
     runs: Vec<RunState>,
     patience: Duration,
@@ -76,7 +81,7 @@ impl<'i> Session<'i> {
         experiment: &Experiment,
         launcher: &Launcher,
     ) -> Result<Self, HarnessError> {
-        let dataset = installation.dataset(&experiment.dataset)?;
+        let (dataset, shelf) = Shelf::open(installation, &experiment.dataset)?;
         for arm in &experiment.arms {
             plan::pipeline(installation, &dataset, arm)?;
         }
@@ -88,9 +93,10 @@ impl<'i> Session<'i> {
         for plan in plans {
             let (journal, answers) = Journal::open(&store.folder(&plan.id).join("journal.jsonl"))?;
             store.put_plan(&plan).await?;
-            runs.push(RunState { plan, journal, answers, resumed: 0 });
+            runs.push(RunState { plan, journal, answers, resumed: 0, cost: Cost::default() });
         }
-        Ok(Self { installation, store, dataset, backends, runs, patience: launcher.patience })
+        let (shelf, patience) = (Arc::new(shelf), launcher.patience);
+        Ok(Self { installation, store, dataset, shelf, backends, runs, patience })
     }
 
     /// Takes up unpublished runs of one session where they stood.
@@ -103,17 +109,18 @@ impl<'i> Session<'i> {
         plans: Vec<Plan>,
         launcher: &Launcher,
     ) -> Result<Self, HarnessError> {
-        let dataset = installation.dataset(&plans[0].experiment.dataset)?;
+        let (dataset, shelf) = Shelf::open(installation, &plans[0].experiment.dataset)?;
         // The locks first: a second harness on the same runs is turned away before it starts a server.
         let mut runs = Vec::with_capacity(plans.len());
         for plan in plans {
             let (journal, answers) = Journal::open(&store.folder(&plan.id).join("journal.jsonl"))?;
-            runs.push(RunState { plan, journal, answers, resumed: 1 });
+            runs.push(RunState { plan, journal, answers, resumed: 1, cost: Cost::default() });
         }
         let specs: Vec<&ModelSpec> = runs.iter().map(|run| &run.plan.model.spec).collect();
         let backends = Backends::start(&specs, launcher).await?;
         runs.iter().try_for_each(|run| unchanged(installation, &dataset, &backends, &run.plan))?;
-        Ok(Self { installation, store, dataset, backends, runs, patience: launcher.patience })
+        let (shelf, patience) = (Arc::new(shelf), launcher.patience);
+        Ok(Self { installation, store, dataset, shelf, backends, runs, patience })
     }
 
     /// Asks every question that has no answer yet, then scores and publishes. Stops early, with everything safe, when
@@ -133,8 +140,10 @@ impl<'i> Session<'i> {
         let mut outcomes = Vec::with_capacity(self.runs.len());
         for run in std::mem::take(&mut self.runs) {
             let ontology = self.ontology(&run.plan)?;
-            let (plan, resumed) = (run.plan, run.resumed);
-            outcomes.push(publish(self.store, ontology, &self.dataset, plan, &run.answers, resumed).await?);
+            // What a resumed run cost before it was interrupted is not known, and part of it is no figure.
+            let cost = if run.resumed > 0 { Cost::default() } else { run.cost };
+            let made = (run.resumed, cost);
+            outcomes.push(publish(self.store, ontology, &self.dataset, run.plan, run.answers, made).await?);
         }
         Ok(outcomes)
     }
@@ -164,15 +173,19 @@ impl<'i> Session<'i> {
         let mut interrupt = std::pin::pin!(interrupt);
         let mut failures: BTreeMap<String, u32> = BTreeMap::new();
         let mut sentry = Sentry::default();
+        let shelf = Arc::clone(&self.shelf);
         let mut asked = FuturesUnordered::new();
         let (installation, patience) = (self.installation, self.patience);
+        let pid = |backends: &Backends, model: &str| backends.get(model).and_then(Backend::pid);
+        let mut meter = Meter::start(plans.iter().map(|plan| (&*plan.arm.model, pid(&self.backends, &plan.arm.model))));
         loop {
             while let Some((lane, question)) = lanes.next() {
                 let plan = &plans[question.arm];
                 let client = self.backends.get(&plan.arm.model).and_then(|backend| backend.client.clone());
-                asked.push(
-                    async move { (lane, question.arm, ask(installation, client, patience, plan, question).await) },
-                );
+                let shelf = &*shelf;
+                asked.push(async move {
+                    (lane, question.arm, ask(installation, shelf, client, patience, plan, question).await)
+                });
             }
             let (lane, arm, answer) = tokio::select! {
                 next = asked.next() => match next {
@@ -182,6 +195,8 @@ impl<'i> Session<'i> {
                 () = &mut interrupt => return Err(HarnessError::Interrupted),
             };
             lanes.answered(lane);
+            let name = &plans[arm].arm.model;
+            self.runs[arm].cost += meter.take(name, pid(&self.backends, name));
             let answer = answer?;
             self.runs[arm].journal.append(&answer)?;
             done[arm] += usize::from(answer.is_finished());

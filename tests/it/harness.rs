@@ -1,8 +1,10 @@
 //! The harness from outside: the real binary, a real llama-server, an installation in a folder of its own.
 
 mod analyze;
+mod crashes;
 mod faults;
 mod folder;
 mod gates;
 mod report;
 mod runs;
+mod servers;

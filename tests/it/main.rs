@@ -8,6 +8,7 @@ mod gguf;
 mod harness;
 mod llama;
 mod loki;
+mod parsers;
 mod pipeline;
 mod plugin;
 mod tidy;

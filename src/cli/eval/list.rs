@@ -87,9 +87,21 @@ pub(super) async fn show(store: &Store, reference: &str, json: bool) -> Result<(
     let dirty = if environment.dirty == Some(true) { ", with uncommitted changes" } else { "" };
     println!("assay {} at {commit}{dirty}; {}", environment.assay_version, environment.cpu.as_deref().unwrap_or("-"));
     println!("{} to {}, resumed {} times", plan.started, run.record.finished, run.record.resumed);
+    if let Some(cost) = cost(&run.record) {
+        println!("cost: {cost}");
+    }
     let classes: Vec<String> = run.record.classes.iter().map(|(class, count)| format!("{class} {count}")).collect();
     println!("outcomes: {}\n\n{}", classes.join(", "), report::table(&[&run]));
     Ok(())
+}
+
+fn cost(record: &RunRecord) -> Option<String> {
+    let answers: usize = record.classes.values().sum();
+    let each = |total: f64| total / answers.max(1) as f64;
+    let cpu = record.cpu_seconds.map(|s| format!("{s:.1} CPU seconds of the server, {:.2} per answer", each(s)));
+    let energy = record.energy_joules.map(|j| format!("{j:.0} J of the whole machine, {:.1} per answer", each(j)));
+    let parts: Vec<String> = cpu.into_iter().chain(energy).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 pub(super) async fn compare(

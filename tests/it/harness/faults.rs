@@ -6,6 +6,7 @@ use super::folder::{Folder, stderr};
 use crate::gguf::Habit;
 use crate::llama::{Act, Canned, captured_body, http};
 
+/// Fault: a wrong file of the installation. Injected: twelve edits of experiment, models, routes, prompts, ontology, dataset. Outcome: nothing is asked; file, place, value and the way out are named.
 #[test]
 fn files_that_are_wrong_name_place_value_and_way_out() {
     for (file, from, to, expected) in [
@@ -33,6 +34,7 @@ fn files_that_are_wrong_name_place_value_and_way_out() {
     }
 }
 
+/// Fault: a released prompt is edited. Injected: two words of it. Outcome: refused; the way out is a new version.
 #[test]
 fn a_released_prompt_that_was_edited_stops_everything() {
     let folder = Folder::new(4, Habit::Brief);
@@ -43,6 +45,7 @@ fn a_released_prompt_that_was_edited_stops_everything() {
     assert!(message.contains("`triage@1` was released as") && message.contains("new version"), "{message}");
 }
 
+/// Fault: an answer that runs into its limit. Injected: a model that never closes a string, on a real llama-server. Outcome: class `output_truncated`; it scores zero and stays in the denominator.
 #[test]
 fn output_that_is_cut_or_unreadable_scores_zero_and_stays_in_the_denominator() {
     let folder = Folder::new(4, Habit::Endless);
@@ -56,7 +59,7 @@ fn output_that_is_cut_or_unreadable_scores_zero_and_stays_in_the_denominator() {
 }
 
 /// An external model at `url` in place of the managed one.
-fn external(url: &str) -> Folder {
+pub(super) fn external(url: &str) -> Folder {
     let folder = Folder::new(4, Habit::Brief);
     let model = format!("[[model]]\nname = 'tiny'\ndescription = 'external'\nkind = 'external'\nurl = '{url}'\n");
     let rules = "[[model]]\nname = 'rules'\ndescription = 'rules'\nkind = 'rules'\n";
@@ -64,6 +67,7 @@ fn external(url: &str) -> Folder {
     folder
 }
 
+/// Fault: a server that answers garbage. Injected: an event that is no answer. Outcome: asked again with backoff, then class `infra_error`; the run stops unpublished and names `resume`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_answers_garbage_leaves_a_run_that_can_be_resumed() {
     let garbage = vec![
@@ -101,6 +105,7 @@ async fn swapped_server() -> Canned {
     Canned::acting(vec![Act::Swap { path: "/props", nth: 3, with, routes }]).await
 }
 
+/// Fault: a server is swapped for another model during a run. Injected: its third answer about itself is another one's. Outcome: the run stops and names both; only answers since it was last recognised are asked again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_was_swapped_stops_the_run_and_doubtful_answers_are_asked_again() {
     let server = swapped_server().await;
@@ -136,6 +141,7 @@ async fn a_server_that_was_swapped_stops_the_run_and_doubtful_answers_are_asked_
     assert_eq!(asked, 24, "no other question is asked again");
 }
 
+/// Fault: no server at the URL. Injected: a closed port. Outcome: nothing is asked; the URL and the way out are named.
 #[test]
 fn a_server_that_is_not_there_is_named() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -146,6 +152,7 @@ fn a_server_that_is_not_there_is_named() {
     assert!(!output.status.success() && message.contains(&url) && message.contains("start the server"), "{message}");
 }
 
+/// Fault: no llama-server installed. Injected: an empty search path. Outcome: refused; the packages that have it are named.
 #[test]
 fn without_a_llama_server_the_way_to_one_is_shown() {
     let folder = Folder::new(4, Habit::Brief);

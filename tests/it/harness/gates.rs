@@ -219,6 +219,7 @@ fn power_says_how_many_clusters_an_effect_needs() {
     }
 }
 
+/// Fault: files of a run are cut or altered. Injected: a truncated Parquet file, an edited record. Outcome: refused, and the file is named; other runs are unaffected.
 #[test]
 fn files_of_a_run_that_were_cut_or_altered_are_refused_by_name() {
     let folder = rules_only(6);

@@ -61,6 +61,7 @@ fn the_reproducible_profile_repeats_itself_and_an_a_a_comparison_claims_nothing(
     }
 }
 
+/// Fault: the harness is killed. Injected: SIGKILL in the middle of a run on a real llama-server. Outcome: `resume` completes it; no answered question is asked again.
 #[test]
 fn a_killed_session_resumes_and_asks_no_finished_question_again() {
     let folder = Folder::new(20, Habit::Brief);
@@ -97,6 +98,7 @@ fn a_killed_session_resumes_and_asks_no_finished_question_again() {
     assert!(stderr(&again).contains("nothing to resume"), "{}", stderr(&again));
 }
 
+/// Fault: two harnesses on one run. Injected: `resume` while the run is under way. Outcome: the second is turned away before it starts a server.
 #[test]
 fn a_second_harness_on_the_same_runs_is_turned_away() {
     let folder = Folder::new(12, Habit::Brief);
