@@ -208,17 +208,21 @@ def speed():
     if ratios:
         mean = lambda masked: geometric([ratio for is_masked, ratio in ratios if is_masked == masked])
         beside = (f"{table(compared)}\n\nGeometric means of the ratios: {mean(False):.0f} and, with masks, {mean(True):.0f}. "
-                  "drain3 ran over the first 10,000 lines of each program, the digest over 200,000.")
+                  "drain3 ran over\nthe first 10,000 lines of each program, the digest over 200,000.")
     growth = "\n\n".join(map(table, tables(bench("growth", CASES))))
     return f"""### Speed
 
-`just bench-digest --write`, on {where}. The whole digest, from a window in memory to its text
-at 2,000 tokens, not mining alone. One thread: processor time, two threads: wall time, the best of three; 200,000 lines
-of each program of the golden cases, repeated where there are fewer. Peak memory is what the digest takes beside the window.
+`just bench-digest --write`. Machine: {where}.
+
+The whole digest, from a window in memory to its text at 2,000 tokens, not mining alone. One thread: processor time, two
+threads: wall time, the best of three; 200,000 lines of each program of the golden cases, repeated where there are fewer.
+Wall time measures whatever else runs, too: with a load above the number of cores the columns of two threads say how the
+cores were shared, not what the digest does on them. Peak memory is what the digest takes beside the window.
 
 {table(speeds)}
 
-A gigabyte of the same lines mixed, wall time:
+A gigabyte of the same lines mixed; *seconds* are wall time, *processor seconds* those of all
+threads together, in the mean:
 
 {table(giga)}
 
@@ -263,7 +267,7 @@ def put(name, body):
         head, section = text.split("\n## Digest\n", 1)
         cut = section.find("\n## ")
         section, rest = (section, "") if cut < 0 else (section[:cut], section[cut:])
-        text = f"{head}\n## Digest\n{section.rstrip()}\n\n{part}\n{rest}"
+        text = f"{head.rstrip()}\n\n## Digest\n\n" + f"{section.strip()}\n\n{part}\n{rest}".lstrip()
     RESULTS.write_text(text)
 
 
