@@ -63,7 +63,7 @@ pub(super) fn run(args: &Digest) -> Result<()> {
     let digest = digest::digest_on(&log.window, budget, threads);
     if args.json {
         let audit = Audit::new(&log, &digest, threads);
-        let explained = wanted.map(|found| explain::explain(&log, &audit, found, budget));
+        let explained = wanted.map(|found| explain::explain(&log, &audit, &found, budget));
         let account = json!({
             "file": args.file, "lines": digest.lines, "timed_lines": log.timed,
             "budget_tokens": args.budget, "bytes_per_token": args.bytes_per_token,
@@ -78,7 +78,7 @@ pub(super) fn run(args: &Digest) -> Result<()> {
     }
     if let Some(found) = wanted {
         let audit = Audit::new(&log, &digest, threads);
-        println!("{}", explain::explain(&log, &audit, found, budget));
+        println!("{}", explain::explain(&log, &audit, &found, budget));
         return Ok(());
     }
     if digest.text.is_empty() {

@@ -1,5 +1,6 @@
 //! Why a line is or is not in a digest.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use anyhow::{Result, bail};
@@ -17,12 +18,12 @@ const TRIED_LINES: usize = 200_000;
 const SHOWN: usize = 200;
 
 /// A line that somebody asks about.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Found {
     entry: usize,
     line: usize,
-    /// Lines that hold the text, if it was looked for by text.
-    matches: Option<usize>,
+    /// Entries that hold the text, if it was looked for by text.
+    matches: Option<Vec<usize>>,
 }
 
 /// The answer.
@@ -33,6 +34,9 @@ pub(super) struct Explanation {
     /// Lines that hold the text that was asked for; this is the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     matching_lines: Option<usize>,
+    /// The templates of the digest in which those lines stand, with how many of them do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    matching_shown: Vec<(String, usize)>,
     shown_in: Option<String>,
     #[serde(skip)]
     block: Option<String>,
@@ -57,16 +61,17 @@ pub(super) fn find(log: &TextLog, wanted: &str) -> Result<Found> {
     let Some(&entry) = matches.iter().min_by_key(|entry| log.lines[**entry]) else {
         bail!("no line contains `{wanted}`: give a piece of a line as it stands in the file, or its number");
     };
-    Ok(Found { entry, line: log.lines[entry], matches: Some(matches.len()) })
+    Ok(Found { entry, line: log.lines[entry], matches: Some(matches) })
 }
 
-pub(super) fn explain(log: &TextLog, audit: &Audit, found: Found, budget: Budget) -> Explanation {
+pub(super) fn explain(log: &TextLog, audit: &Audit, found: &Found, budget: Budget) -> Explanation {
     let template = audit.of_line(found.line).expect("a digest with room for everything shows every line").clone();
     let shown_in = template.id.clone();
     Explanation {
         line: found.line,
         text: log.window.entries[found.entry].line.clone(),
-        matching_lines: found.matches,
+        matching_lines: found.matches.as_ref().map(Vec::len),
+        matching_shown: shown(log, audit, found.matches.as_deref().unwrap_or_default()),
         block: shown_in.as_deref().and_then(|id| audit.block(id)).map(|block| harmless(block).into_owned()),
         shown_at_tokens: if shown_in.is_some() { Some(budget.tokens) } else { enough(log, found.entry, budget) },
         shown_in,
@@ -75,6 +80,15 @@ pub(super) fn explain(log: &TextLog, audit: &Audit, found: Found, budget: Budget
         last_kept: audit.last_kept().cloned(),
         budget: budget.tokens,
     }
+}
+
+/// The shown templates that hold `entries`, in the digest's order, and how many they hold.
+fn shown(log: &TextLog, audit: &Audit, entries: &[usize]) -> Vec<(String, usize)> {
+    let lines: BTreeSet<usize> = entries.iter().map(|entry| log.lines[*entry]).collect();
+    let holds = |ranked: &Ranked| Some((ranked.id.clone()?, ranked.lines.iter().filter(|l| lines.contains(l)).count()));
+    let mut shown: Vec<(String, usize)> = audit.templates.iter().filter_map(holds).filter(|(_, n)| *n > 0).collect();
+    shown.sort_by_key(|(id, _)| id.strip_prefix('T').and_then(|n| n.parse::<usize>().ok()));
+    shown
 }
 
 /// The first of the doubled budgets that shows the entry.
@@ -94,7 +108,14 @@ impl fmt::Display for Explanation {
         let (line, ranked) = (self.line, &self.template);
         writeln!(f, "line {line}: {}", quote(&self.text, SHOWN))?;
         if let Some(more) = self.matching_lines.filter(|lines| *lines > 1) {
-            writeln!(f, "({more} lines hold this text; this is the first)")?;
+            write!(f, "({more} lines hold this text; this is the first")?;
+            match self.matching_shown.as_slice() {
+                [] => writeln!(f, "; the digest has none of them)")?,
+                shown => {
+                    let shown: Vec<String> = shown.iter().map(|(id, lines)| format!("{id} ({lines})")).collect();
+                    writeln!(f, "; the digest has them in {})", shown.join(", "))?;
+                }
+            }
         }
         match &self.shown_in {
             Some(id) => writeln!(f, "\nshown in {id}{}", self.place())?,
