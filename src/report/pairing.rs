@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::text::{MISSING, interval, label, letter, p_value, signed, value};
 use super::{Refused, plot};
-use crate::compare::{RunComparison, amount, compare_rows, compare_runs};
+use crate::compare::{RunComparison, amount, compare_rows, compare_runs, probability};
 use crate::golden::Split;
 use crate::run::{CaseResult, Run};
 use crate::score::{Metric, Unit};
@@ -159,7 +159,7 @@ impl Pairing {
         if let Some(p) = self.p_adjusted {
             let fails = said != self.primary().conclusion;
             let therefore = if fails { ": the claim does not survive" } else { "" };
-            notes.push(format!("Holm-adjusted over the comparisons of this page p = {}{therefore}.", p_value(p)));
+            notes.push(format!("Holm-adjusted over the comparisons of this page, {}{therefore}.", probability(p)));
         }
         if self.primary().mde.is_none() {
             notes.push("The smallest difference that this dataset finds (MDE) cannot be estimated here.".to_owned());
