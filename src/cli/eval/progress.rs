@@ -1,8 +1,9 @@
 //! Progress of a session: a bar for every arm on a terminal, a line now and then elsewhere.
 
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::harness::{Arrival, Observer};
 use crate::run::Plan;
@@ -64,6 +65,20 @@ impl Progress {
     }
 }
 
+/// Answers per second, to a tenth.
+fn rate(state: &ProgressState, out: &mut dyn Write) {
+    // A terminal that cannot be written to is nobody's concern here.
+    let _ = write!(out, "{:.1}/s", state.per_sec());
+}
+
+/// Time left at the present rate; unknown before the first answer.
+fn left(state: &ProgressState, out: &mut dyn Write) {
+    let _ = match state.pos() {
+        0 => write!(out, "-"),
+        _ => write!(out, "{} s", state.eta().as_secs()),
+    };
+}
+
 impl Observer for Progress {
     fn planned(&mut self, plans: &[Plan], done: &[usize], total: usize) {
         self.total = total;
@@ -76,8 +91,9 @@ impl Observer for Progress {
         let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8));
         let width = self.arms.iter().map(|arm| arm.name.len()).max().unwrap_or_default();
         let template =
-            format!("{{prefix:{width}}} {{bar:24}} {{pos:>4}}/{{len}}  {{per_sec:>9}}  eta {{eta:>4}}  {{msg}}");
+            format!("{{prefix:{width}}} {{bar:24}} {{pos:>4}}/{{len}}  {{rate:>9}}  eta {{left:>5}}  {{msg}}");
         let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = style.with_key("rate", rate).with_key("left", left);
         for arm in &self.arms {
             let bar = bars.add(ProgressBar::new(total as u64).with_style(style.clone()).with_prefix(arm.name.clone()));
             bar.set_position(arm.done as u64);
