@@ -11,7 +11,7 @@ mod parcel;
 mod place;
 mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::TryStreamExt;
@@ -329,9 +329,4 @@ fn to_json(value: &impl serde::Serialize) -> Vec<u8> {
     let mut text = serde_json::to_vec_pretty(value).expect("records have no map with non-string keys");
     text.push(b'\n');
     text
-}
-
-/// Whether a path looks like the folder of a store, for messages.
-pub fn is_store(path: &Path) -> bool {
-    path.join("runs").is_dir()
 }

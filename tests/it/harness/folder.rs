@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -63,6 +64,19 @@ impl Folder {
 
     pub(super) fn assay(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
+    }
+
+    /// Starts the experiment in the background and waits until its journals hold that many answers.
+    pub(super) fn run_until(&self, answers: usize) -> Child {
+        let mut command = self.command(&["eval", "run", "experiment.toml"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let started = Instant::now();
+        while self.journaled().len() < answers {
+            assert!(started.elapsed() < Duration::from_secs(120), "nothing is answered");
+            assert!(child.try_wait().unwrap().is_none(), "it ended too early");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        child
     }
 
     /// Runs a command that must succeed and print JSON.

@@ -1,8 +1,6 @@
 //! What a session leaves behind, and that a killed one goes on where it stood.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -65,18 +63,7 @@ fn the_reproducible_profile_repeats_itself_and_an_a_a_comparison_claims_nothing(
 #[test]
 fn a_killed_session_resumes_and_asks_no_finished_question_again() {
     let folder = Folder::new(20, Habit::Brief);
-    let mut child = folder
-        .command(&["eval", "run", "experiment.toml"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let started = Instant::now();
-    while folder.journaled().len() < 9 {
-        assert!(started.elapsed() < Duration::from_secs(120), "nothing is answered");
-        assert!(child.try_wait().unwrap().is_none(), "it ended before it could be killed");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let mut child = folder.run_until(9);
     child.kill().unwrap();
     child.wait().unwrap();
 
@@ -102,17 +89,7 @@ fn a_killed_session_resumes_and_asks_no_finished_question_again() {
 #[test]
 fn a_second_harness_on_the_same_runs_is_turned_away() {
     let folder = Folder::new(12, Habit::Brief);
-    let mut first = folder
-        .command(&["eval", "run", "experiment.toml"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let started = Instant::now();
-    while folder.journaled().len() < 3 {
-        assert!(started.elapsed() < Duration::from_secs(120), "nothing is answered");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let mut first = folder.run_until(3);
     let second = folder.assay(&["eval", "resume"]);
     assert!(first.try_wait().unwrap().is_none(), "the first ended before the second came");
     let message = stderr(&second);
