@@ -7,6 +7,7 @@
 // --- domain: pure; no I/O, clock, environment or runtime ---
 pub mod hash;
 pub mod problem;
+pub mod semconv;
 pub mod stream;
 pub mod logql;
 pub mod ontology;
