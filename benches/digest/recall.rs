@@ -54,14 +54,15 @@ pub(super) fn recall(files: &[String]) -> Result<()> {
 }
 
 /// Whether a line that shows the cause is itself printed, not only counted under a template that prints another: it is
-/// the exemplar, or the text holds it, as it does the last line of a stack trace.
+/// the exemplar or a further line, or the text holds it, as it does the last line of a stack trace.
 fn line_shown(case: &Case, digest: &Digest) -> bool {
     let decisive = &case.target.decisive;
     let whole = |&entry: &usize| {
         let line = case.entries[entry].2.trim();
         line.len() > 8 && digest.text.contains(line)
     };
-    digest.templates.iter().any(|shown| decisive.contains(&shown.exemplar)) || decisive.iter().any(whole)
+    let printed = digest.templates.iter().flat_map(|shown| shown.further.iter().chain([&shown.exemplar]));
+    printed.into_iter().any(|entry| decisive.contains(entry)) || decisive.iter().any(whole)
 }
 
 /// The entries that `sampler` keeps within the budget.

@@ -1,5 +1,6 @@
 //! The account of a digest: which entries stand behind what it shows, and what it left out.
 
+use super::extras::Extra;
 use super::render::{Block, Findings};
 use super::scan::{self, Scanner};
 use super::{Budget, Digest, Omitted, Shown, shorten};
@@ -35,10 +36,9 @@ pub(super) fn lines(findings: &Findings<'_>) -> Vec<usize> {
     lines
 }
 
-/// What is left out when `blocks` are shown, given the entries of each template.
+/// The templates that are left out when `blocks` are shown, given the entries of each.
 pub(super) fn omitted(findings: &Findings<'_>, blocks: &[Block], lines: &[usize]) -> Omitted {
-    let truncated_lines = blocks.iter().filter(|block| block.line.cut).count();
-    let mut omitted = Omitted { truncated_lines, ..Omitted::default() };
+    let mut omitted = Omitted::default();
     let templates = findings.mined.templates.iter().zip(lines).zip(places(findings, blocks));
     for ((template, lines), _) in templates.filter(|(_, place)| *place == usize::MAX) {
         omitted.templates += 1;
@@ -58,21 +58,30 @@ fn places(findings: &Findings<'_>, blocks: &[Block]) -> Vec<usize> {
 }
 
 fn shown(findings: &Findings<'_>, id: usize, block: &Block) -> Shown {
-    let Findings { window, records, mined, claims, components } = findings;
+    let Findings { window, records, mined, claims, components, .. } = findings;
     let found = &mined.templates[block.template as usize];
     let claim = &claims[block.template as usize];
     let head = records.all[found.first as usize].head;
-    let ts = |record: u32| window.entries[records.all[record as usize].head as usize].ts;
+    let (mut burst, mut further, mut values) = (None, Vec::new(), Vec::new());
+    for extra in &block.extras {
+        match extra {
+            Extra::Burst { burst: found, .. } => burst = Some(*found),
+            Extra::Line { record, .. } => further.push(records.all[*record as usize].head as usize),
+            Extra::Values(found) => values.push(found.clone()),
+        }
+    }
     Shown {
         id: format!("T{id}"),
         count: found.count as usize,
-        first_ns: ts(found.first),
-        last_ns: ts(found.last),
+        first_ns: findings.ts(found.first),
+        last_ns: findings.ts(found.last),
         component: components.get(found.component as usize).cloned().unwrap_or_else(|| "-".to_owned()),
         level: found.level,
         exemplar: head as usize,
+        further,
         template: pattern(&window.entries[head as usize].line, &found.tokens),
-        values: block.values.clone(),
+        burst,
+        values,
         score: claim.score,
         why: claim.why.clone(),
         entries: Vec::new(),

@@ -6,10 +6,13 @@
 //! whatever is left out is counted.
 
 mod account;
+mod burst;
 mod classes;
 mod clock;
+mod extras;
 mod hash;
 mod level;
+mod members;
 mod mine;
 mod pairs;
 mod record;
@@ -25,12 +28,14 @@ use std::num::NonZeroUsize;
 
 use serde::Serialize;
 
+pub use burst::Burst;
 pub use level::Level;
+pub use values::Values;
 
 use crate::stream::Window;
 
 /// Version of what `digest` returns for a given window and budget; changes whenever that changes.
-pub const VERSION: &str = "2";
+pub const VERSION: &str = "3";
 
 /// Bytes per token where nothing better is known: log text is dense in digits and punctuation.
 pub const DEFAULT_BYTES_PER_TOKEN: f64 = 3.0;
@@ -105,10 +110,14 @@ pub struct Shown {
     pub level: Level,
     /// Index of the entry that is shown for all.
     pub exemplar: usize,
+    /// Indices of entries that are shown because they differ from it, ascending.
+    pub further: Vec<usize>,
     /// The exemplar with `<_>` where lines differ.
     pub template: String,
-    /// Top values of its most telling variable with their counts; empty if there is none.
-    pub values: Vec<(String, usize)>,
+    /// The part of its time that holds most of its entries, if that is short; absent also where it did not fit.
+    pub burst: Option<Burst>,
+    /// Top values of each variable, the most telling first, as far as they fit.
+    pub values: Vec<Values>,
     /// Its rank: higher went in first. Comparable within one digest only.
     pub score: f64,
     /// What raised its score.
@@ -140,9 +149,19 @@ pub fn digest_on(window: &Window, budget: Budget, threads: NonZeroUsize) -> Dige
     let records = record::split(window);
     let (components, component_of) = mine::components(window);
     let mined = mine::mine(window, &records, &component_of, threads);
-    let claims = select::claims(window, &records, &mined);
-    let findings =
-        render::Findings { window, records: &records, mined: &mined, claims: &claims, components: &components };
+    let groups = members::Groups::new(&records, &mined.of, mined.templates.len());
+    let bursts: Vec<Option<Burst>> =
+        (0..mined.templates.len() as u32).map(|template| burst::burst(window, groups.of(template))).collect();
+    let claims = select::claims(window, &records, &mined, &bursts);
+    let findings = render::Findings {
+        window,
+        records: &records,
+        mined: &mined,
+        groups: &groups,
+        bursts: &bursts,
+        claims: &claims,
+        components: &components,
+    };
     render::render(&findings, budget)
 }
 

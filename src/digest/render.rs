@@ -2,13 +2,16 @@
 
 use std::fmt::Write;
 
+use super::burst::Burst;
+use super::extras::{self, Extra};
 use super::level::Level;
+use super::members::Groups;
 use super::mine::Mined;
 use super::record::Records;
 use super::select::Claim;
 use super::shorten::{self, Short};
-use super::{Budget, Digest, Omitted, account, clock, values};
-use crate::stream::Window;
+use super::{Budget, Digest, Omitted, account, clock};
+use crate::stream::{Entry, Window};
 
 /// Bytes kept free for the OMITTED line while choosing; the final text is measured again.
 const OMITTED_ROOM: usize = 80;
@@ -26,67 +29,96 @@ pub(super) struct Findings<'a> {
     pub(super) window: &'a Window,
     pub(super) records: &'a Records,
     pub(super) mined: &'a Mined,
+    pub(super) groups: &'a Groups<'a>,
+    pub(super) bursts: &'a [Option<Burst>],
     pub(super) claims: &'a [Claim],
     pub(super) components: &'a [String],
 }
 
-/// A template as it would stand in the text, without its id.
+impl Findings<'_> {
+    /// Whether the window ends on another day than it begins.
+    fn dated(&self) -> bool {
+        match (self.window.entries.first(), self.window.entries.last()) {
+            (Some(first), Some(last)) => clock::spans_days(first.ts, last.ts),
+            _ => false,
+        }
+    }
+
+    /// A time or, if they are not the same second, two.
+    pub(super) fn when(&self, first_ns: i64, last_ns: i64) -> String {
+        let dated = self.dated();
+        let (first, last) = (clock::time(first_ns, dated), clock::time(last_ns, dated));
+        if first == last { first } else { format!("{first}..{last}") }
+    }
+
+    /// The entry that opens a record.
+    pub(super) fn head(&self, record: u32) -> &Entry {
+        &self.window.entries[self.records.all[record as usize].head as usize]
+    }
+
+    pub(super) fn ts(&self, record: u32) -> i64 {
+        self.head(record).ts
+    }
+
+    /// Record `record` of a template, as long as a line of its kind may be when there are `room` bytes for all.
+    pub(super) fn line(&self, template: u32, record: u32, room: usize) -> Short {
+        let failure = self.claims[template as usize].failure;
+        let max = if failure { FAILURE_LINE.min(room / 4) } else { OTHER_LINE.min(room / 8) };
+        shorten::record(self.window, self.records, record, max.max(SHORTEST_LINE))
+    }
+}
+
+/// A template as it stands in the text, without its id.
 pub(super) struct Block {
     pub(super) template: u32,
     head: String,
     pub(super) line: Short,
-    pub(super) values: Vec<(String, usize)>,
+    pub(super) extras: Vec<Extra>,
 }
 
 impl Block {
     fn write(&self, id: usize, text: &mut String) {
         let _ = write!(text, "\nT{id} {} | {}", self.head, self.line.text);
-        for (n, (value, count)) in self.values.iter().enumerate() {
-            let _ = write!(text, "{} {value} x{count}", if n == 0 { "\n  varies:" } else { "," });
-        }
+        extras::write(&self.extras, text);
+    }
+
+    /// How many of its lines are not whole.
+    fn truncated(&self) -> usize {
+        let further = self.extras.iter().filter(|extra| matches!(extra, Extra::Line { line, .. } if line.cut));
+        usize::from(self.line.cut) + further.count()
     }
 
     fn len(&self) -> usize {
-        let values: usize = self.values.iter().map(|(value, count)| value.len() + count.to_string().len() + 4).sum();
-        self.head.len() + self.line.text.len() + 12 + values + if self.values.is_empty() { 0 } else { 10 }
+        self.head.len() + self.line.text.len() + 12
     }
 }
 
 /// The digest of a window.
 pub(super) fn render(findings: &Findings<'_>, budget: Budget) -> Digest {
     let max = budget.bytes();
-    let header = header(findings.window);
+    let header = header(findings);
     let lines = account::lines(findings);
     let mut blocks = choose(findings, max.saturating_sub(header.len()));
     loop {
-        let omitted = account::omitted(findings, &blocks, &lines);
-        let text = text(&header, &blocks, &omitted);
-        if text.len() <= max {
+        let mut omitted = account::omitted(findings, &blocks, &lines);
+        let len = text(&header, &blocks, &omitted).len();
+        if len <= max {
+            extras::fill(findings, &mut blocks, max - header.len(), max - len);
+            omitted.truncated_lines = blocks.iter().map(Block::truncated).sum();
+            let text = text(&header, &blocks, &omitted);
             return account::digest(findings, &blocks, text, omitted, budget);
         }
-        if !give_way(findings, &mut blocks) {
+        let score = |i: &usize| findings.claims[blocks[*i].template as usize].score;
+        let Some(weakest) = (0..blocks.len()).min_by(|a, b| score(a).total_cmp(&score(b)).then(b.cmp(a))) else {
             let text = if header.len() <= max { header } else { String::new() };
             return account::digest(findings, &blocks, text, omitted, budget);
-        }
+        };
+        blocks.remove(weakest);
     }
 }
 
-/// Takes the values from the weakest block that has any, else the weakest block itself; false if there is none.
-fn give_way(findings: &Findings<'_>, blocks: &mut Vec<Block>) -> bool {
-    let score = |i: &usize| findings.claims[blocks[*i].template as usize].score;
-    let weakest = |with_values: bool| {
-        let candidates = (0..blocks.len()).filter(|&i| !with_values || !blocks[i].values.is_empty());
-        candidates.min_by(|a, b| score(a).total_cmp(&score(b)).then(b.cmp(a)))
-    };
-    match (weakest(true), weakest(false)) {
-        (Some(at), _) => blocks[at].values.clear(),
-        (None, Some(at)) => drop(blocks.remove(at)),
-        (None, None) => return false,
-    }
-    true
-}
-
-fn header(window: &Window) -> String {
+fn header(findings: &Findings<'_>) -> String {
+    let window = findings.window;
     let mut used = vec![false; window.streams.len()];
     for entry in &window.entries {
         if let Some(used) = used.get_mut(entry.stream as usize) {
@@ -97,7 +129,7 @@ fn header(window: &Window) -> String {
     let lines = window.entries.len();
     match (window.entries.first(), window.entries.last()) {
         (Some(first), Some(last)) => {
-            let dated = clock::spans_days(first.ts, last.ts);
+            let dated = findings.dated();
             let (from, to) = (clock::time(first.ts, dated), clock::time(last.ts, dated));
             format!("LOGS {lines} lines, {from} to {to}, {streams} streams")
         }
@@ -132,7 +164,6 @@ fn choose(findings: &Findings<'_>, room: usize) -> Vec<Block> {
         }
     }
     chosen.sort_by_key(|block| findings.mined.templates[block.template as usize].first);
-    with_values(findings, &mut chosen);
     chosen
 }
 
@@ -146,52 +177,18 @@ fn squeeze(findings: &Findings<'_>, block: &mut Block, room: usize) {
 }
 
 fn block(findings: &Findings<'_>, template: u32, room: usize) -> Block {
-    let Findings { window, records, mined, claims, components } = findings;
-    let found = &mined.templates[template as usize];
-    let failure = claims[template as usize].failure;
-    let max = if failure { FAILURE_LINE.min(room / 4) } else { OTHER_LINE.min(room / 8) }.max(SHORTEST_LINE);
-    let line = shorten::record(window, records, found.first, max);
-    let ts = |record: u32| window.entries[records.all[record as usize].head as usize].ts;
-    let dated = match (window.entries.first(), window.entries.last()) {
-        (Some(first), Some(last)) => clock::spans_days(first.ts, last.ts),
-        _ => false,
-    };
-    let (first, last) = (clock::time(ts(found.first), dated), clock::time(ts(found.last), dated));
-    let when = if first == last { first } else { format!("{first}..{last}") };
-    let component = components.get(found.component as usize).map_or("-", String::as_str);
+    let found = &findings.mined.templates[template as usize];
+    let line = findings.line(template, found.first, room);
+    let when = findings.when(findings.ts(found.first), findings.ts(found.last));
+    let component = findings.components.get(found.component as usize).map_or("-", String::as_str);
     let head = format!("{when} x{} {}", found.count, word(component));
-    Block { template, head, line, values: Vec::new() }
+    Block { template, head, line, extras: Vec::new() }
 }
 
 /// A component as one short word, whatever its label holds.
 fn word(component: &str) -> String {
     let safe = |c: char| if c.is_control() || c.is_whitespace() || c == '|' { '_' } else { c };
     shorten::clean(shorten::prefix(component, MAX_COMPONENT)).chars().map(safe).collect()
-}
-
-/// Looks up the values of the chosen templates in one pass over the records.
-fn with_values(findings: &Findings<'_>, chosen: &mut [Block]) {
-    let Findings { window, records, mined, .. } = findings;
-    let mut place = vec![u32::MAX; mined.templates.len()];
-    let mut heads: Vec<Vec<u32>> = Vec::with_capacity(chosen.len());
-    for block in chosen.iter() {
-        let count = mined.templates[block.template as usize].count;
-        if count > 1 {
-            place[block.template as usize] = heads.len() as u32;
-        }
-        heads.push(Vec::with_capacity(if count > 1 { count as usize } else { 0 }));
-    }
-    for (record, &template) in records.all.iter().zip(&mined.of) {
-        if let Some(heads) = heads.get_mut(place[template as usize] as usize) {
-            heads.push(record.head);
-        }
-    }
-    for (block, heads) in chosen.iter_mut().zip(&heads).filter(|(_, heads)| !heads.is_empty()) {
-        block.values = values::telling(window, heads);
-        for (value, _) in &mut block.values {
-            *value = shorten::clean(value);
-        }
-    }
 }
 
 fn text(header: &str, blocks: &[Block], omitted: &Omitted) -> String {

@@ -1,5 +1,6 @@
 //! How much a template deserves its place: severe, rare, new, the first failure and what stands beside it.
 
+use super::burst::Burst;
 use super::hash::mix;
 use super::level::Level;
 use super::mine::{HashedMap, Mined};
@@ -14,6 +15,9 @@ const SEARCHED: usize = 2048;
 /// Each further template of one kind counts for this much of the one before it.
 const FAMILY_DISCOUNT: f64 = 0.8;
 
+/// What a burst counts for: less than a level, more than coming late.
+const BURST: f64 = 0.6;
+
 /// Records before and after a failure, in its stream, that count as its neighbours.
 const NEIGHBOURS: usize = 2;
 
@@ -24,14 +28,20 @@ pub(super) struct Claim {
     pub(super) why: Vec<&'static str>,
     /// It tells of a failure, so it is shown at greater length.
     pub(super) failure: bool,
+    /// Its records that stand beside a first failure or end their stream.
+    pub(super) context: Vec<u32>,
 }
 
 /// The claims of all templates.
-pub(super) fn claims(window: &Window, records: &Records, mined: &Mined) -> Vec<Claim> {
+pub(super) fn claims(window: &Window, records: &Records, mined: &Mined, bursts: &[Option<Burst>]) -> Vec<Claim> {
     let total = records.all.len().max(1) as f64;
     let statuses = statuses();
     let claim = |template: &Template| claim(template, failing(window, records, template, &statuses), total);
     let mut claims: Vec<Claim> = mined.templates.iter().map(claim).collect();
+    for (claim, _) in claims.iter_mut().zip(bursts).filter(|(_, burst)| burst.is_some()) {
+        claim.score += BURST;
+        claim.why.push("bursting");
+    }
     favour_first_failures(window, records, mined, &mut claims);
     discount_families(mined, &mut claims);
     for claim in &mut claims {
@@ -58,7 +68,7 @@ fn claim(template: &Template, words: f64, total: f64) -> Claim {
     let (often, rare) = if failure { (0.6 * (count.ln() / 100f64.ln()).min(1.0), 0.4) } else { (0.0, 1.0) };
     let reasons = [(severity >= 2.0, "severe"), (rarity > 0.7, "rare"), (late > 0.5, "new"), (often > 0.3, "repeated")];
     let why = reasons.iter().filter(|(holds, _)| *holds).map(|(_, reason)| *reason).collect();
-    Claim { score: severity + rare * rarity + often + 0.5 * late, why, failure }
+    Claim { score: severity + rare * rarity + often + 0.5 * late, why, failure, context: Vec::new() }
 }
 
 /// What a level counts for, and what each word of failure adds to it: little where the level already says so.
@@ -119,25 +129,31 @@ fn favour_first_failures(window: &Window, records: &Records, mined: &Mined, clai
         of_stream[stream.min(streams - 1)].push(index);
     }
     let mut favoured: HashedMap<()> = HashedMap::default();
-    let mut favour = |claims: &mut [Claim], template: u32, by: f64, why: &'static str| {
+    let mut favour = |claims: &mut [Claim], record: u32, by: f64, why: &'static str| {
+        let template = mined.of[record as usize];
+        let claim = &mut claims[template as usize];
         if favoured.insert(mix(u64::from(template), by.to_bits()), ()).is_none() {
-            claims[template as usize].score += by;
-            claims[template as usize].why.push(why);
+            claim.score += by;
+            claim.why.push(why);
+        }
+        // The same failure once more is no news.
+        if why == "last words" || !claim.failure {
+            claim.context.push(record);
         }
     };
     for stream in &of_stream {
         let failure = stream.iter().position(|&r| claims[mined.of[r as usize] as usize].failure);
         if let Some(at) = failure {
-            favour(claims, mined.of[stream[at] as usize], 2.0, "first failure");
+            favour(claims, stream[at], 2.0, "first failure");
             let from = at.saturating_sub(NEIGHBOURS);
             for &beside in &stream[from..stream.len().min(at + NEIGHBOURS + 1)] {
                 if beside != stream[at] {
-                    favour(claims, mined.of[beside as usize], 0.9, "beside the first failure");
+                    favour(claims, beside, 0.9, "beside the first failure");
                 }
             }
         }
         if let Some(&last) = stream.last() {
-            favour(claims, mined.of[last as usize], 0.8, "last words");
+            favour(claims, last, 0.8, "last words");
         }
     }
 }
@@ -172,7 +188,7 @@ mod tests {
         let window = Window::from_text(Labels::default(), 0, &text);
         let records = record::split(&window);
         let mined = mine::mine(&window, &records, &mine::components(&window).1, std::num::NonZeroUsize::MIN);
-        let claims = claims(&window, &records, &mined);
+        let claims = claims(&window, &records, &mined, &[]);
         assert_eq!(claims.len(), 2);
         assert!(claims[1].score > claims[0].score + 2.0, "{claims:?}");
         assert!(claims[1].why.contains(&"first failure"), "{claims:?}");

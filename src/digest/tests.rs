@@ -38,6 +38,53 @@ fn the_text_reads_as_agreed() {
     assert_eq!(digest.omitted, Omitted::default());
 }
 
+/// Forty refusals, most of them within three seconds of an hour; one is of another disk, and one write is slow.
+fn refusals() -> Window {
+    const SECOND: i64 = 1_000_000_000;
+    let refusal = |n: i64| {
+        let (host, disk) = (["db-0", "db-1", "db-2"][n as usize % 3], if n == 21 { "spare" } else { "main" });
+        let took = if n == 30 { 12_000 } else { 20 + n % 3 };
+        let line = format!(r#"level=error msg="write refused" host={host} disk={disk} took={took}ms"#);
+        Entry { ts: if n < 38 { 600 + n / 13 } else { n * 90 } * SECOND, stream: 0, line }
+    };
+    Window::new(vec![labels("db")], (0..40).map(refusal).collect())
+}
+
+#[test]
+fn bursts_rare_lines_and_values_of_every_variable_are_shown_below() {
+    let made = digest(&refusals(), Budget::new(2000));
+    assert_eq!(
+        made.text,
+        "LOGS 40 lines, 00:10:00 to 00:58:30, 1 streams\n\
+         T1 00:10:00..00:58:30 x40 db | level=error msg=\"write refused\" host=db-0 disk=main took=20ms\n\
+         \x20 burst 00:10:00..00:10:02 x38\n\
+         \x20 also 00:10:01 | level=error msg=\"write refused\" host=db-0 disk=spare took=20ms\n\
+         \x20 also 00:10:02 | level=error msg=\"write refused\" host=db-0 disk=main took=12000ms\n\
+         \x20 varies: db-0 x14, db-1 x13, db-2 x13; main x39, spare x1"
+    );
+    let shown = &made.templates[0];
+    assert_eq!(shown.burst.map(|burst| (burst.first_ns / 1_000_000_000, burst.count)), Some((600, 38)));
+    assert_eq!((shown.further.as_slice(), shown.values.len()), (&[21, 30][..], 2));
+    assert!(shown.why.contains(&"bursting"), "{:?}", shown.why);
+}
+
+#[test]
+fn no_template_gives_way_to_what_is_shown_beside_another() {
+    let mut window = refusals();
+    window.entries.push(Entry {
+        ts: 4_000_000_000_000,
+        stream: 0,
+        line: "level=info msg=\"the last line\"".to_owned(),
+    });
+    let all = digest(&window, Budget::new(2000));
+    let extras: usize = all.text.lines().filter(|line| line.starts_with(' ')).map(|line| line.len() + 1).sum();
+    // Some bytes more than both lines have: choosing keeps room for the count of what is dropped.
+    for bytes in all.text.len() - extras + 90..all.text.len() {
+        let made = digest(&window, Budget { tokens: bytes, bytes_per_token: 1.0 });
+        assert_eq!(made.templates.len(), 2, "{}", made.text);
+    }
+}
+
 #[test]
 fn what_is_dropped_is_counted() {
     let mut window = alerts();
@@ -105,6 +152,8 @@ proptest! {
             prop_assert_eq!(&shown.id, &format!("T{}", n + 1));
             prop_assert!(shown.entries.binary_search(&(shown.exemplar as u32)).is_ok());
             prop_assert_eq!(made.template_of(shown.exemplar), Some(shown.id.as_str()));
+            prop_assert!(shown.further.iter().all(|&entry| entry != shown.exemplar
+                && shown.entries.binary_search(&(entry as u32)).is_ok()));
         }
     }
 }

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 
 use serde::Serialize;
 
-use crate::digest::{self, Budget, Digest, Level, Shown};
+use crate::digest::{self, Budget, Burst, Digest, Level, Shown, Values};
 use crate::stream::TextLog;
 
 /// A template and what became of it.
@@ -29,13 +29,17 @@ pub(super) struct Ranked {
     pub(super) component: String,
     /// Its first line with `<_>` where lines differ.
     pub(super) template: String,
-    /// Top values of its most telling variable.
-    pub(super) values: Vec<(String, usize)>,
+    /// The part of its time that holds most of its lines, if that is short.
+    pub(super) burst: Option<Burst>,
+    /// Top values of each variable, the most telling first.
+    pub(super) values: Vec<Values>,
     /// Times of the first and the last occurrence, nanoseconds since the epoch.
     pub(super) first_ns: i64,
     pub(super) last_ns: i64,
     /// Number of the line that is shown for all.
     pub(super) exemplar_line: usize,
+    /// Numbers of the lines that the digest shows beside it.
+    pub(super) further_lines: Vec<usize>,
     /// Numbers of all its lines in the file, continuation lines included.
     pub(super) lines: Vec<usize>,
 }
@@ -45,7 +49,7 @@ pub(super) struct Ranked {
 pub(super) struct Audit {
     /// By rank.
     pub(super) templates: Vec<Ranked>,
-    /// Line of the digest's text that holds each id, with the line of values below it.
+    /// Line of the digest's text that holds each id, with what is indented below it.
     blocks: Vec<String>,
 }
 
@@ -79,19 +83,22 @@ fn ranked(log: &TextLog, kept: &Digest, rank: usize, shown: &Shown) -> Ranked {
     let line = |entry: usize| log.lines.get(entry).copied().unwrap_or_default();
     let mut lines: Vec<usize> = shown.entries.iter().map(|&entry| line(entry as usize)).collect();
     lines.sort_unstable();
+    let kept = kept.templates.iter().find(|kept| kept.exemplar == shown.exemplar);
     Ranked {
         rank,
-        id: kept.template_of(shown.exemplar).map(str::to_owned),
+        id: kept.map(|kept| kept.id.clone()),
         score: shown.score,
         why: shown.why.clone(),
         level: shown.level,
         count: shown.count,
         component: shown.component.clone(),
         template: shown.template.clone(),
+        burst: shown.burst,
         values: shown.values.clone(),
         first_ns: shown.first_ns,
         last_ns: shown.last_ns,
         exemplar_line: line(shown.exemplar),
+        further_lines: kept.map_or_else(Vec::new, |kept| kept.further.iter().map(|&entry| line(entry)).collect()),
         lines,
     }
 }

@@ -144,6 +144,12 @@ impl Explanation {
                 count => format!(", as the example for its {count} occurrences"),
             };
         }
+        if ranked.further_lines.contains(&self.line) {
+            return format!(
+                ": the line itself, beside line {} of its {} occurrences",
+                ranked.exemplar_line, ranked.count
+            );
+        }
         format!(", which shows line {} for its {} occurrences", ranked.exemplar_line, ranked.count)
     }
 

@@ -71,6 +71,47 @@ fn explain_says_why_a_line_is_or_is_not_there() {
 }
 
 #[test]
+fn explain_by_text_says_where_all_lines_that_hold_it_went() {
+    let desk = Desk::with_log();
+    let some = desk.ok(&["digest", "app.log", "--budget", "85", "--explain", "level="]);
+    assert!(some.contains("(42 lines hold this text; this is the first; the digest has them in T1 (1))"), "{some}");
+    let none = desk.ok(&["digest", "app.log", "--budget", "85", "--explain", "request served"]);
+    assert!(none.contains("(40 lines hold this text; this is the first; the digest has none of them)"), "{none}");
+    let all = desk.json(&["digest", "app.log", "--budget", "300", "--explain", "level=", "--json"]);
+    assert_eq!(all["explained"]["matching_lines"], 42);
+    assert_eq!(all["explained"]["matching_shown"], serde_json::json!([["T1", 40], ["T2", 1], ["T3", 1]]));
+    let once = desk.ok(&["digest", "app.log", "--budget", "300", "--explain", "no space left"]);
+    assert!(!once.contains("hold this text"), "{once}");
+}
+
+#[test]
+fn bursts_values_and_further_lines_are_shown_and_accounted_for() {
+    let desk = Desk::new();
+    let line = |n: u32| {
+        let second = if n <= 50 { n / 25 } else { 50 + n };
+        let (user, took) = (["ann", "bob", "cat", "dan"][n as usize % 4], if n == 30 { 90_000 } else { 10 + n % 5 });
+        format!(
+            "ts=2026-11-23T22:{:02}:{:02}Z level=error msg=\"no answer\" user={user} took={took}ms\n",
+            second / 60,
+            second % 60
+        )
+    };
+    desk.write("burst.log", (1..=60).map(line).collect::<String>().as_bytes());
+    let text = desk.ok(&["digest", "burst.log"]);
+    let below = "\n  burst 22:00:00..22:00:02 x50\n  also 22:00:00 | level=error msg=\"no answer\" user=dan took=13ms\n  \
+                 also 22:00:01 | level=error msg=\"no answer\" user=cat took=90000ms\n  \
+                 varies: ann x15, bob x15, cat x15\n";
+    assert!(text.contains(below), "{text}");
+    let account = desk.json(&["digest", "burst.log", "--explain", "30", "--json"]);
+    let template = &account["templates"][0];
+    assert_eq!((&template["burst"]["count"], &template["further_lines"]), (&50.into(), &serde_json::json!([3, 30])));
+    assert_eq!(template["values"], serde_json::json!([[["ann", 15], ["bob", 15], ["cat", 15]]]));
+    let explained = desk.ok(&["digest", "burst.log", "--explain", "30"]);
+    assert!(explained.contains("shown in T1: the line itself, beside line 1 of its 60 occurrences"), "{explained}");
+    assert!(explained.contains("burst 22:00:00") && explained.contains("bursting"), "{explained}");
+}
+
+#[test]
 fn secrets_are_redacted_unless_somebody_insists() {
     let desk = Desk::with_log();
     for arguments in [
