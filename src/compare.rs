@@ -5,7 +5,7 @@
 mod gate;
 mod reproduction;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
@@ -16,7 +16,7 @@ pub use reproduction::{CaseDifference, FieldDifference, Reproduction, Share, rep
 use crate::run::{CaseResult, Run, RunRecord};
 use crate::score::{Metric, Unit};
 use crate::stats::{self, Comparison, Conclusion, Pair, Plan, StatsError};
-use crate::summary::case_means;
+use crate::tally::{Mark, Tallied, Tally, mean, paired};
 
 /// Why two runs are not compared.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -100,65 +100,91 @@ pub fn comparable(a: &RunRecord, b: &RunRecord) -> Result<(), Refusal> {
 /// # Errors
 /// Runs that are not comparable, or a primary metric that cannot be computed.
 pub fn compare_runs(a: &Run, b: &Run, primary: Metric, margin: f64, seed: u64) -> Result<RunComparison, Refusal> {
-    comparable(&a.record, &b.record)?;
-    same_cases(a, b)?;
-    let plan = |metric: Metric, margin| Plan { direction: metric.direction(), scale: metric.scale(), margin, seed };
-    let compare = |metric: Metric, margin| paired(a, b, metric, &plan(metric, margin));
-    let decisive = compare(primary, margin).map_err(|source| Refusal::Stats { metric: primary, source })?;
-    let mut rows = vec![Row { metric: primary, primary: true, comparison: decisive, p_adjusted: None }];
-    for metric in Metric::ALL.into_iter().filter(|metric| *metric != primary) {
-        // A metric that one of the arms does not have, such as tokens of the rule baseline, is left out.
-        if let Ok(comparison) = compare(metric, 0.0) {
-            rows.push(Row { metric, primary: false, comparison, p_adjusted: None });
+    let (ours, theirs) = (Tally::of(&a.results), Tally::of(&b.results));
+    compare((&a.record, &ours), (&b.record, &theirs), primary, margin, seed)
+}
+
+/// [`compare_runs`] of what was read of the runs for it.
+///
+/// # Errors
+/// As [`compare_runs`].
+pub fn compare_tallied(
+    a: &Tallied,
+    b: &Tallied,
+    primary: Metric,
+    margin: f64,
+    seed: u64,
+) -> Result<RunComparison, Refusal> {
+    compare((&a.record, &a.tally), (&b.record, &b.tally), primary, margin, seed)
+}
+
+fn compare(
+    (a, ours): (&RunRecord, &Tally),
+    (b, theirs): (&RunRecord, &Tally),
+    primary: Metric,
+    margin: f64,
+    seed: u64,
+) -> Result<RunComparison, Refusal> {
+    comparable(a, b)?;
+    same_cases(ours, theirs)?;
+    let cases = paired(ours, theirs);
+    let others = Metric::ALL.into_iter().filter(|metric| *metric != primary);
+    let metrics: Vec<Metric> = std::iter::once(primary).chain(others).collect();
+    let question = |metric: &Metric| {
+        let margin = if *metric == primary { margin } else { 0.0 };
+        (pairs(&cases, *metric), plan(*metric, margin, seed))
+    };
+    let questions: Vec<_> = metrics.iter().map(question).collect();
+    let mut rows = Vec::with_capacity(metrics.len());
+    for (metric, compared) in metrics.into_iter().zip(stats::compare_each(&questions)) {
+        match compared {
+            Ok(comparison) => rows.push(Row { metric, primary: metric == primary, comparison, p_adjusted: None }),
+            Err(source) if metric == primary => return Err(Refusal::Stats { metric, source }),
+            // A metric that one of the arms does not have, such as tokens of the rule baseline, is left out.
+            Err(_) => {}
         }
     }
     adjust(&mut rows);
     Ok(RunComparison {
-        a: a.record.plan.id.clone(),
-        b: b.record.plan.id.clone(),
-        a_title: a.record.plan.title(),
-        b_title: b.record.plan.title(),
+        a: a.plan.id.clone(),
+        b: b.plan.id.clone(),
+        a_title: a.plan.title(),
+        b_title: b.plan.title(),
         margin,
         rows,
     })
 }
 
-fn same_cases(a: &Run, b: &Run) -> Result<(), Refusal> {
-    let cases = |run: &Run| -> BTreeSet<(String, u32)> {
-        run.results.iter().map(|row| (row.answer.case.clone(), row.answer.repeat)).collect()
+fn plan(metric: Metric, margin: f64, seed: u64) -> Plan {
+    Plan { direction: metric.direction(), scale: metric.scale(), margin, seed }
+}
+
+fn same_cases(a: &Tally, b: &Tally) -> Result<(), Refusal> {
+    let keys = |tally: &Tally| -> BTreeSet<(Box<str>, u32)> {
+        tally.marks().iter().map(|mark| (mark.case.clone(), mark.repeat)).collect()
     };
-    let (ours, theirs) = (cases(a), cases(b));
+    let alike = |(x, y): (&Mark, &Mark)| (&x.case, x.repeat) == (&y.case, y.repeat);
+    if a.marks().len() == b.marks().len() && a.marks().iter().zip(b.marks()).all(alike) {
+        return Ok(());
+    }
+    let (ours, theirs) = (keys(a), keys(b));
     match ours.symmetric_difference(&theirs).next() {
         None => Ok(()),
-        Some((case, repeat)) => {
+        Some(key @ (case, repeat)) => {
             let has = |there: bool| if there { "has it" } else { "lacks it" }.to_owned();
-            let key = (case.clone(), *repeat);
-            let (in_a, in_b) = (has(ours.contains(&key)), has(theirs.contains(&key)));
+            let (in_a, in_b) = (has(ours.contains(key)), has(theirs.contains(key)));
             let a = format!("case {case}, repeat {repeat}: {in_a}");
             Err(Refusal::Incomparable { field: "cases", a, b: in_b, hint: "finish both runs" })
         }
     }
 }
 
-fn paired(a: &Run, b: &Run, metric: Metric, plan: &Plan) -> Result<Comparison, StatsError> {
-    paired_with(&a.results, &b.results, metric, |pairs| stats::compare(pairs, plan))
-}
-
-/// Pairs the cases that both sides have and asks `ask` about them.
-fn paired_with<'r, T>(
-    a: impl IntoIterator<Item = &'r CaseResult>,
-    b: impl IntoIterator<Item = &'r CaseResult>,
-    metric: Metric,
-    ask: impl FnOnce(&[Pair<'_>]) -> T,
-) -> T {
-    let means = case_means(a, metric);
-    let ours: BTreeMap<&str, f64> = means.iter().map(|mean| (mean.case, mean.value)).collect();
-    let theirs = case_means(b, metric);
-    let pairs: Vec<Pair<'_>> = theirs
-        .iter()
-        .filter_map(|mean| Some(Pair { cluster: mean.cluster, a: *ours.get(mean.case)?, b: mean.value }))
-        .collect();
-    ask(&pairs)
+/// The cases of which both sides have a score.
+fn pairs<'t>(cases: &[(&'t [Mark], &'t [Mark])], metric: Metric) -> Vec<Pair<'t>> {
+    let pair = |(ours, theirs): &(&[Mark], &'t [Mark])| {
+        Some(Pair { cluster: &theirs[0].cluster, a: mean(ours, metric)?, b: mean(theirs, metric)? })
+    };
+    cases.iter().filter_map(pair).collect()
 }
 
 /// Compares one metric over some of the cases of two runs, such as those of a split; exploratory by nature.
@@ -172,8 +198,8 @@ pub fn compare_rows<'r>(
     margin: f64,
     seed: u64,
 ) -> Result<Comparison, StatsError> {
-    let plan = Plan { direction: metric.direction(), scale: metric.scale(), margin, seed };
-    paired_with(a, b, metric, |pairs| stats::compare(pairs, &plan))
+    let (ours, theirs) = (Tally::of(a), Tally::of(b));
+    stats::compare(&pairs(&paired(&ours, &theirs), metric), &plan(metric, margin, seed))
 }
 
 /// Holm's adjustment over the exploratory rows; a conclusion that does not survive it becomes *cannot tell*.

@@ -4,6 +4,7 @@
 //! next question is asked; a run that was killed goes on where it stood and asks no finished question again.
 
 mod backend;
+mod backup;
 mod environment;
 mod error;
 mod forecast;
@@ -17,7 +18,6 @@ mod questions;
 mod rescore;
 mod sentry;
 mod session;
-mod shelf;
 
 pub use backend::{BackendError, Backends, Launcher};
 pub use environment::environment;

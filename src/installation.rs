@@ -2,7 +2,11 @@
 //!
 //! Reads files and names them as the user would; what they mean is the domain's business.
 
+mod shelf;
+
 use std::path::{Path, PathBuf};
+
+pub use shelf::Shelf;
 
 use crate::analyze::Pipeline;
 use crate::experiment::{Experiment, Models};
@@ -94,7 +98,7 @@ pub fn load_dataset(root: &Path, name: &str) -> Result<Dataset, Problem> {
 }
 
 /// Folder of a dataset, relative to the installation: a path as it is, or a name below `golden/`.
-pub(crate) fn dataset_folder(name: &str) -> String {
+fn dataset_folder(name: &str) -> String {
     if name.contains('/') { name.trim_end_matches('/').to_owned() } else { format!("golden/{name}") }
 }
 
@@ -145,11 +149,11 @@ fn entries(root: &Path, folder: &str) -> Result<Vec<String>, Problem> {
     Ok(names)
 }
 
-pub(crate) fn read(root: &Path, name: &str) -> Result<String, Problem> {
+fn read(root: &Path, name: &str) -> Result<String, Problem> {
     std::fs::read_to_string(root.join(name)).map_err(|error| unreadable(name, &error))
 }
 
-pub(crate) fn unreadable(name: &str, error: &std::io::Error) -> Problem {
+fn unreadable(name: &str, error: &std::io::Error) -> Problem {
     let hint = match error.kind() {
         std::io::ErrorKind::NotFound => "run assay in the folder that holds prompts/ and golden/, or give --root",
         std::io::ErrorKind::InvalidData => "the file must be UTF-8",

@@ -25,6 +25,7 @@ pub mod experiment;
 pub mod run;
 pub mod analyze;
 pub mod guard;
+pub mod tally;
 pub mod summary;
 pub mod compare;
 pub mod report;

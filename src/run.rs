@@ -77,9 +77,6 @@ impl Answer {
     }
 }
 
-/// The answers of a run by case and repeat.
-pub type Answers = BTreeMap<(String, u32), Answer>;
-
 /// An answer with the case's grouping and its scores: a row of `results.parquet`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaseResult {
@@ -204,6 +201,15 @@ pub type Classes = BTreeMap<Class, usize>;
 /// Metrics of one subset of the cases.
 pub type Metrics = BTreeMap<Metric, Estimate>;
 
+/// Figures of a subset that are no means over its cases; absent where they have no value.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pooled {
+    /// Agreement of the severities beyond chance, see [`RunRecord::severity_kappa`].
+    pub severity_kappa: Option<Estimate>,
+    /// Micro average of the component F1.
+    pub component_micro_f1: Option<Estimate>,
+}
+
 /// `run.json`: the plan and what came of it. Its existence is the commit of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
@@ -231,6 +237,12 @@ pub struct RunRecord {
     /// Micro average of the component F1: each component weighs the same. Absent as above.
     #[serde(default)]
     pub component_micro_f1: Option<Estimate>,
+    /// The last two by split. Empty in records that are older than it.
+    #[serde(default)]
+    pub pooled_by_split: BTreeMap<String, Pooled>,
+    /// The last two by family. Empty as above.
+    #[serde(default)]
+    pub pooled_by_family: BTreeMap<String, Pooled>,
     /// CPU seconds of the model's server while it was asked, user and system. Absent where the server was not started
     /// here, the system does not tell, the run was resumed, and in records that are older than it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

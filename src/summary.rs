@@ -1,14 +1,17 @@
 //! What a run amounts to: every metric over all cases, by split and by family, each with its interval.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
 use crate::ontology::Severity;
-use crate::run::{CaseResult, Classes, Metrics, Plan, RunRecord};
-use crate::score::{Metric, severity_rating};
+use crate::run::{CaseResult, Classes, Metrics, Plan, Pooled, RunRecord};
+use crate::score::Metric;
 use crate::stats::agreement::{Rating, Weights, kappa};
-use crate::stats::{CaseMean, Clustered, Estimate, QuantileEstimate, average_repeats, clustered_quantile};
+use crate::stats::{
+    CaseMean, Clustered, Estimate, QuantileEstimate, average_repeats, clustered_quantile, estimate_each,
+};
+use crate::tally::{Mark, Tally, mean};
 
 /// A run's numbers.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,13 +26,39 @@ pub struct Summary {
     pub by_family: BTreeMap<String, Metrics>,
     /// Latency from window to verdict: p50, p95, p99, in milliseconds.
     pub latency_ms: Vec<QuantileEstimate>,
-    /// Quadratic-weighted kappa of the severity.
-    pub severity_kappa: Option<Estimate>,
-    /// Micro-averaged F1 of the components.
-    pub component_micro_f1: Option<Estimate>,
+    /// Quadratic-weighted kappa of the severity, and micro-averaged F1 of the components.
+    pub pooled: Pooled,
+    /// The same by split.
+    pub pooled_by_split: BTreeMap<String, Pooled>,
+    /// The same by family.
+    pub pooled_by_family: BTreeMap<String, Pooled>,
 }
 
 impl Summary {
+    /// The numbers of a run; `seed` feeds every bootstrap.
+    pub fn of(tally: &Tally, seed: u64) -> Self {
+        let mut classes = Classes::new();
+        for mark in tally.marks() {
+            *classes.entry(mark.class).or_default() += 1;
+        }
+        let latencies = || tally.marks().iter().map(|mark| (&*mark.cluster, mark.latency_ms));
+        let latency_ms =
+            [0.5, 0.95, 0.99].iter().filter_map(|q| clustered_quantile(latencies(), *q).ok().flatten()).collect();
+        let all: Vec<&[Mark]> = tally.cases().collect();
+        let splits = grouped(&all, |case| case[0].split.as_str());
+        let families = grouped(&all, |case| &case[0].family);
+        Self {
+            classes,
+            metrics: metrics(&all, seed),
+            by_split: each(&splits, |cases| metrics(cases, seed)),
+            by_family: each(&families, |cases| metrics(cases, seed)),
+            latency_ms,
+            pooled: pooled(&all, seed),
+            pooled_by_split: each(&splits, |cases| pooled(cases, seed)),
+            pooled_by_family: each(&families, |cases| pooled(cases, seed)),
+        }
+    }
+
     /// The record of a run with these numbers; the hash of its results is the store's business.
     pub fn into_record(self, plan: Plan, finished: DateTime<Utc>, resumed: u32) -> RunRecord {
         RunRecord {
@@ -41,8 +70,10 @@ impl Summary {
             by_split: self.by_split,
             by_family: self.by_family,
             latency_ms: self.latency_ms,
-            severity_kappa: self.severity_kappa,
-            component_micro_f1: self.component_micro_f1,
+            severity_kappa: self.pooled.severity_kappa,
+            component_micro_f1: self.pooled.component_micro_f1,
+            pooled_by_split: self.pooled_by_split,
+            pooled_by_family: self.pooled_by_family,
             cpu_seconds: None,
             energy_joules: None,
             results_sha256: String::new(),
@@ -52,65 +83,59 @@ impl Summary {
 
 /// Summarises rows; `seed` feeds every bootstrap.
 pub fn summarise(rows: &[CaseResult], seed: u64) -> Summary {
-    let mut classes = Classes::new();
-    for row in rows {
-        *classes.entry(row.answer.class).or_default() += 1;
-    }
-    let latencies = || rows.iter().map(|row| (row.cluster.as_str(), row.answer.latency_ms));
-    let latency_ms =
-        [0.5, 0.95, 0.99].iter().filter_map(|q| clustered_quantile(latencies(), *q).ok().flatten()).collect();
-    Summary {
-        classes,
-        metrics: metrics(rows, |_| true, seed),
-        by_split: grouped(rows, |row| row.split.as_str(), seed),
-        by_family: grouped(rows, |row| &row.family, seed),
-        latency_ms,
-        severity_kappa: severity_kappa(rows, seed),
-        component_micro_f1: component_micro_f1(rows, seed),
-    }
+    Summary::of(&Tally::of(rows), seed)
 }
 
-fn severity_kappa(rows: &[CaseResult], seed: u64) -> Option<Estimate> {
-    let ratings: Vec<Rating<'_>> = rows
-        .iter()
-        .filter_map(|row| {
-            let answer = &row.answer;
-            let (truth, predicted) = severity_rating(row.target_severity, answer.class, answer.verdict.as_ref())?;
-            Some(Rating { cluster: &row.cluster, truth, predicted })
-        })
-        .collect();
+/// The marks of some cases, a slice for each.
+type Cases<'t> = [&'t [Mark]];
+
+fn grouped<'t>(cases: &Cases<'t>, group: impl Fn(&'t [Mark]) -> &'t str) -> BTreeMap<&'t str, Vec<&'t [Mark]>> {
+    let mut groups: BTreeMap<&str, Vec<&[Mark]>> = BTreeMap::new();
+    for case in cases {
+        groups.entry(group(case)).or_default().push(case);
+    }
+    groups
+}
+
+fn each<T>(groups: &BTreeMap<&str, Vec<&[Mark]>>, figures: impl Fn(&Cases<'_>) -> T) -> BTreeMap<String, T> {
+    groups.iter().map(|(name, cases)| ((*name).to_owned(), figures(cases))).collect()
+}
+
+/// One value per case that has a score, with its cluster.
+fn means<'t>(cases: &Cases<'t>, metric: Metric) -> impl Iterator<Item = (&'t str, f64)> {
+    cases.iter().filter_map(move |case| Some((&*case[0].cluster, mean(case, metric)?)))
+}
+
+fn metrics(cases: &Cases<'_>, seed: u64) -> Metrics {
+    let clustered = |metric: Metric| Some((metric, Clustered::new(means(cases, metric), metric.scale()).ok()?));
+    let measured: Vec<(Metric, Clustered)> = Metric::ALL.into_iter().filter_map(clustered).collect();
+    let values: Vec<&Clustered> = measured.iter().map(|(_, values)| values).collect();
+    let estimates = estimate_each(&values, seed);
+    measured.iter().zip(estimates).filter_map(|((metric, _), estimate)| Some((*metric, estimate?))).collect()
+}
+
+fn pooled(cases: &Cases<'_>, seed: u64) -> Pooled {
+    Pooled { severity_kappa: severity_kappa(cases, seed), component_micro_f1: component_micro_f1(cases, seed) }
+}
+
+fn severity_kappa(cases: &Cases<'_>, seed: u64) -> Option<Estimate> {
+    let rating = |mark| {
+        let Mark { cluster, severity, .. }: &Mark = mark;
+        severity.map(|(truth, predicted)| Rating { cluster, truth, predicted })
+    };
+    let ratings: Vec<Rating<'_>> = cases.iter().flat_map(|case| case.iter()).filter_map(rating).collect();
     kappa(&ratings, Severity::ALL.len(), Weights::Quadratic, seed).ok().flatten()
 }
 
 /// 2 right / (2 right + wrong + missed) over the sums of all cases, repeats averaged.
-fn component_micro_f1(rows: &[CaseResult], seed: u64) -> Option<Estimate> {
+fn component_micro_f1(cases: &Cases<'_>, seed: u64) -> Option<Estimate> {
     let parts = [Metric::ComponentsRight, Metric::ComponentsWrong, Metric::ComponentsMissed];
-    let [right, wrong, missed] = parts.map(|metric| case_means(rows, metric));
-    // A scored answer has all three, so that they come in one order.
-    let counts = right.iter().zip(&wrong).zip(&missed).map(|((right, wrong), missed)| {
-        let above = 2.0 * right.value;
-        (right.cluster, above, above + wrong.value + missed.value)
+    let counts = cases.iter().filter_map(|case| {
+        let [right, wrong, missed] = parts.map(|metric| mean(case, metric));
+        let above = 2.0 * right?;
+        Some((&*case[0].cluster, above, above + wrong? + missed?))
     });
     Clustered::ratio(counts).ok()?.estimate(seed)
-}
-
-fn grouped<'a>(
-    rows: &'a [CaseResult],
-    group: impl Fn(&'a CaseResult) -> &'a str,
-    seed: u64,
-) -> BTreeMap<String, Metrics> {
-    let groups: BTreeSet<&str> = rows.iter().map(&group).collect();
-    groups.into_iter().map(|name| (name.to_owned(), metrics(rows, |row| group(row) == name, seed))).collect()
-}
-
-fn metrics<'a>(rows: &'a [CaseResult], keep: impl Fn(&'a CaseResult) -> bool, seed: u64) -> Metrics {
-    let kept: Vec<&CaseResult> = rows.iter().filter(|row| keep(row)).collect();
-    let estimate = |metric: Metric| {
-        let means = case_means(kept.iter().copied(), metric);
-        let values = means.iter().map(|mean| (mean.cluster, mean.value));
-        Some((metric, Clustered::new(values, metric.scale()).ok()?.estimate(seed)?))
-    };
-    Metric::ALL.into_iter().filter_map(estimate).collect()
 }
 
 /// One value of `metric` per case, repeats averaged; cases without a score are left out.

@@ -5,10 +5,11 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Refusal, amount, comparable, difference, paired_with, same_cases};
+use super::{Refusal, amount, comparable, difference, pairs, plan, same_cases};
 use crate::run::Run;
 use crate::score::Metric;
-use crate::stats::{Gate, GateOutcome, Plan, non_inferiority};
+use crate::stats::{Gate, GateOutcome, non_inferiority};
+use crate::tally::{Tally, paired};
 
 /// A run held against its baseline on one metric.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -91,14 +92,15 @@ impl Baseline {
 /// Runs that are not comparable, or a metric that cannot be computed.
 pub fn gate_runs(baseline: &Run, run: &Run, metric: Metric, margin: f64, seed: u64) -> Result<RunGate, Refusal> {
     comparable(&baseline.record, &run.record)?;
-    same_cases(baseline, run)?;
-    let plan = Plan { direction: metric.direction(), scale: metric.scale(), margin, seed };
-    let asked = paired_with(&baseline.results, &run.results, metric, |pairs| {
-        let mean = |sum: f64| sum / pairs.len() as f64;
-        let (a, b) = (pairs.iter().map(|pair| pair.a).sum(), pairs.iter().map(|pair| pair.b).sum());
-        Ok((non_inferiority(pairs, &plan)?, mean(a), mean(b), pairs.len()))
-    });
-    let (gate, baseline_value, value, n_cases) = asked.map_err(|source| Refusal::Stats { metric, source })?;
+    let (ours, theirs) = (Tally::of(&baseline.results), Tally::of(&run.results));
+    same_cases(&ours, &theirs)?;
+    let pairs = pairs(&paired(&ours, &theirs), metric);
+    let gate =
+        non_inferiority(&pairs, &plan(metric, margin, seed)).map_err(|source| Refusal::Stats { metric, source })?;
+    let n_cases = pairs.len();
+    let mean = |sum: f64| sum / n_cases as f64;
+    let baseline_value = mean(pairs.iter().map(|pair| pair.a).sum());
+    let value = mean(pairs.iter().map(|pair| pair.b).sum());
     Ok(RunGate {
         run: run.record.plan.id.clone(),
         baseline: baseline.record.plan.id.clone(),

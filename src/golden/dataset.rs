@@ -35,18 +35,25 @@ pub struct Coverage {
 impl Coverage {
     /// Counts some cases.
     pub fn of(cases: &[Case]) -> Self {
-        let mut coverage = Self { total: cases.len(), ..Self::default() };
-        for case in cases {
-            *coverage.family.entry(case.family.clone()).or_default() += 1;
-            *coverage.split.entry(case.split.as_str().to_owned()).or_default() += 1;
-            *coverage.difficulty.entry(case.difficulty.as_str().to_owned()).or_default() += 1;
-            *coverage.severity.entry(case.target.severity.to_string()).or_default() += 1;
-            *coverage.root_cause.entry(case.target.root_cause.clone()).or_default() += 1;
-            coverage.entries += case.window.entries.len();
-            coverage.reviewed_twice += usize::from(case.review.as_ref().is_some_and(|review| review.second.is_some()));
-        }
+        let mut coverage = Self::default();
+        cases.iter().for_each(|case| coverage.count(case));
         coverage.clusters = cases.iter().map(|case| &case.cluster).collect::<BTreeSet<_>>().len();
         coverage
+    }
+
+    /// Counts one more case; that clusters are counted once is the caller's business.
+    pub fn count(&mut self, case: &Case) {
+        let mut add = |counts: fn(&mut Self) -> &mut BTreeMap<String, usize>, name: &str| {
+            *counts(self).entry(name.to_owned()).or_default() += 1;
+        };
+        add(|coverage| &mut coverage.family, &case.family);
+        add(|coverage| &mut coverage.split, case.split.as_str());
+        add(|coverage| &mut coverage.difficulty, case.difficulty.as_str());
+        add(|coverage| &mut coverage.severity, &case.target.severity.to_string());
+        add(|coverage| &mut coverage.root_cause, &case.target.root_cause);
+        self.total += 1;
+        self.entries += case.window.entries.len();
+        self.reviewed_twice += usize::from(case.review.as_ref().is_some_and(|review| review.second.is_some()));
     }
 }
 

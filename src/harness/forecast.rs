@@ -10,8 +10,7 @@ use super::error::HarnessError;
 use super::plan;
 use crate::digest::Budget;
 use crate::experiment::{Arm, Experiment, Kind, ModelSpec, Profile};
-use crate::golden::Dataset;
-use crate::installation::Installation;
+use crate::installation::{Installation, Shelf};
 use crate::run::RunRecord;
 use crate::score::Metric;
 use crate::store::Store;
@@ -50,19 +49,50 @@ pub async fn forecast(
     store: &Store,
     experiment: &Experiment,
 ) -> Result<Vec<Forecast>, HarnessError> {
-    let dataset = installation.dataset(&experiment.dataset)?;
+    let shelf = installation.shelf(&experiment.dataset)?;
     let mut specs = BTreeMap::new();
     for arm in &experiment.arms {
-        plan::pipeline(installation, &dataset, arm)?;
+        plan::pipeline(installation, &shelf.manifest, arm)?;
         let refuse = |reason| HarnessError::Arm { arm: arm.name.clone(), reason };
         specs.insert(arm.model.clone(), installation.models.get(&arm.model).map_err(refuse)?);
     }
     let earlier = records(store).await?;
-    experiment
-        .arms
-        .iter()
-        .map(|arm| look(installation, experiment, &dataset, arm, specs[&arm.model], &earlier))
-        .collect()
+    let prompts = prompts(installation, experiment, &shelf, &specs)?;
+    let cases = shelf.ids().len();
+    let look = |(arm, prompts): (&Arm, Prompts)| {
+        look(installation, experiment, (cases, prompts), arm, specs[&arm.model], &earlier)
+    };
+    Ok(experiment.arms.iter().zip(prompts).map(look).collect())
+}
+
+/// Lengths of an arm's prompts, in estimated tokens.
+#[derive(Debug, Clone, Copy, Default)]
+struct Prompts {
+    total: f64,
+    most: f64,
+}
+
+/// Renders every prompt of every arm, one case after the other.
+fn prompts(
+    installation: &Installation,
+    experiment: &Experiment,
+    shelf: &Shelf,
+    specs: &BTreeMap<String, &ModelSpec>,
+) -> Result<Vec<Prompts>, HarnessError> {
+    let mut found = vec![Prompts::default(); experiment.arms.len()];
+    for case in shelf.cases() {
+        let window = case?.window;
+        for (arm, prompts) in experiment.arms.iter().zip(&mut found) {
+            let bytes_per_token = specs[&arm.model].bytes_per_token;
+            let budget = Budget { tokens: arm.digest_tokens, bytes_per_token };
+            let prepared = installation.pipeline.prepare(window.clone(), &arm.choice, budget);
+            let rendered = prepared.map_err(|reason| HarnessError::Arm { arm: arm.name.clone(), reason })?.rendered;
+            let tokens = (rendered.system.len() + rendered.user.len()) as f64 / bytes_per_token;
+            prompts.total += tokens;
+            prompts.most = prompts.most.max(tokens);
+        }
+    }
+    Ok(found)
 }
 
 /// Published runs, newest first; a damaged one foretells nothing.
@@ -80,38 +110,29 @@ async fn records(store: &Store) -> Result<Vec<RunRecord>, HarnessError> {
 fn look(
     installation: &Installation,
     experiment: &Experiment,
-    dataset: &Dataset,
+    (cases, prompts): (usize, Prompts),
     arm: &Arm,
     spec: &ModelSpec,
     earlier: &[RunRecord],
-) -> Result<Forecast, HarnessError> {
-    let budget = Budget { tokens: arm.digest_tokens, bytes_per_token: spec.bytes_per_token };
-    let (mut total, mut most) = (0.0, 0.0_f64);
-    for case in &dataset.cases {
-        let prepared = installation.pipeline.prepare(case.window.clone(), &arm.choice, budget);
-        let rendered = prepared.map_err(|reason| HarnessError::Arm { arm: arm.name.clone(), reason })?.rendered;
-        let tokens = (rendered.system.len() + rendered.user.len()) as f64 / spec.bytes_per_token;
-        total += tokens;
-        most = most.max(tokens);
-    }
-    let questions = dataset.cases.len() * experiment.repeats as usize;
+) -> Forecast {
+    let questions = cases * experiment.repeats as usize;
     let asked = |record: &&RunRecord| asks_the_same(&record.plan.arm, arm);
     let mut of_model = earlier
         .iter()
         .filter(|r| r.plan.model.spec.kind == spec.kind && r.plan.experiment.profile == experiment.profile);
     let basis = of_model.clone().find(asked).or_else(|| of_model.next());
-    Ok(Forecast {
+    Forecast {
         arm: arm.name.clone(),
         prompt: arm.choice.to_string(),
         model: arm.model.clone(),
         questions,
-        prompt_tokens_mean: total / dataset.cases.len().max(1) as f64,
-        prompt_tokens_most: most,
+        prompt_tokens_mean: prompts.total / cases.max(1) as f64,
+        prompt_tokens_most: prompts.most,
         seconds: basis.and_then(|record| Some(seconds_per_question(record)? * questions as f64)),
         from: basis.map(|record| record.plan.id.clone()),
         same_questions: basis.as_ref().is_some_and(asked),
         missing_file: missing_file(installation, &spec.kind),
-    })
+    }
 }
 
 fn asks_the_same(a: &Arm, b: &Arm) -> bool {

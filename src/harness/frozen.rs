@@ -2,7 +2,6 @@
 
 use super::error::HarnessError;
 use super::plan;
-use super::shelf::Shelf;
 use crate::experiment::Experiment;
 use crate::installation::Installation;
 use crate::run::Plan;
@@ -14,7 +13,7 @@ use crate::run::Plan;
 /// # Errors
 /// A dataset, an ontology, a prompt or routing rules that are gone or have changed.
 pub fn frozen(installation: &Installation, plan: &Plan) -> Result<Experiment, HarnessError> {
-    let (dataset, _) = Shelf::open(installation, &plan.experiment.dataset)?;
+    let dataset = installation.shelf(&plan.experiment.dataset)?.manifest;
     let now = plan::pipeline(installation, &dataset, &plan.arm)?;
     let same = |field, planned: &str, found: &str| {
         let (id, wanted) = (plan.id.clone(), "reproduced");

@@ -1,10 +1,14 @@
 //! The journal of a run: one line per answer, on disk before the next question is asked.
+//!
+//! What stays in memory of an answer is where it stands; it is read again when it is scored. Where the store is a
+//! bucket, lines also go there, in numbered segments (`Segments`): another machine can then go on.
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use crate::run::{Answer, Answers};
+use crate::run::Answer;
 
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +39,14 @@ pub enum JournalError {
     },
 }
 
+/// Where an answer stands.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    start: u64,
+    length: usize,
+    finished: bool,
+}
+
 /// An open journal, locked against a second harness.
 #[derive(Debug)]
 pub struct Journal {
@@ -42,66 +54,157 @@ pub struct Journal {
     path: PathBuf,
     /// Length up to which every line is whole.
     sound: u64,
+    /// The newest answer to each question, by the question's number.
+    entries: Vec<Option<Entry>>,
 }
 
 impl Journal {
-    /// Opens or creates the journal at `path` and reads what it holds: the newest answer of each case and repeat.
-    /// A last line that a crash cut off is removed.
+    /// Opens or creates the journal at `path` and looks at what it holds. `number` says which question of how many an
+    /// answer's case and repeat are; what belongs to none is left alone. A last line that a crash cut off is removed.
     ///
     /// # Errors
     /// A journal in use, a damaged line in the middle, or a failing disk.
-    pub fn open(path: &Path) -> Result<(Self, Answers), JournalError> {
+    pub fn open(
+        path: &Path,
+        questions: usize,
+        number: impl Fn(&str, u32) -> Option<usize>,
+    ) -> Result<Self, JournalError> {
+        let mut journal = Self::locked(path, questions)?;
+        journal.look(number)?;
+        Ok(journal)
+    }
+
+    /// [`Journal::open`] after taking over the lines of its copy elsewhere that it lacks; gives those that the copy lacks.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn open_with(
+        path: &Path,
+        copy: &[u8],
+        questions: usize,
+        number: impl Fn(&str, u32) -> Option<usize>,
+    ) -> Result<(Self, Vec<u8>), JournalError> {
+        let mut journal = Self::locked(path, questions)?;
+        let lacking = journal.merge(copy).map_err(|source| journal.io(source))?;
+        journal.look(number)?;
+        Ok((journal, lacking))
+    }
+
+    fn locked(path: &Path, questions: usize) -> Result<Self, JournalError> {
         let io = |source| JournalError::Io { path: path.to_owned(), source };
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(io)?;
         }
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(JournalError::Locked { path: path.to_owned() }),
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(io)?;
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        let answers = parse(path, &bytes[..whole])?;
-        file.set_len(whole as u64).map_err(io)?;
-        file.seek(SeekFrom::End(0)).map_err(io)?;
-        Ok((Self { file, path: path.to_owned(), sound: whole as u64 }, answers))
+        Ok(Self { file, path: path.to_owned(), sound: 0, entries: vec![None; questions] })
     }
 
-    /// Appends an answer and waits until it is on disk. A failed write is taken back, so that the journal stays whole.
+    /// Appends the lines of `copy` that are not there; gives those that are and that it lacks.
+    fn merge(&mut self, copy: &[u8]) -> io::Result<Vec<u8>> {
+        let mut own = Vec::new();
+        self.file.read_to_end(&mut own)?;
+        own.truncate(own.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+        let (ours, theirs): (HashSet<_>, HashSet<_>) = (lines(&own).collect(), lines(copy).collect());
+        let news: Vec<u8> = lines(copy).filter(|line| !ours.contains(line)).flatten().copied().collect();
+        self.file.set_len(own.len() as u64)?;
+        self.file.seek(SeekFrom::End(0))?;
+        self.file.write_all(&news)?;
+        self.file.sync_data()?;
+        self.file.rewind()?;
+        Ok(lines(&own).filter(|line| !theirs.contains(line)).flatten().copied().collect())
+    }
+
+    fn look(&mut self, number: impl Fn(&str, u32) -> Option<usize>) -> Result<(), JournalError> {
+        let mut file = BufReader::new(&self.file);
+        let mut text = Vec::new();
+        for line in 1.. {
+            text.clear();
+            let length = file.read_until(b'\n', &mut text).map_err(|source| self.io(source))?;
+            if text.pop() != Some(b'\n') {
+                break;
+            }
+            if !text.is_empty() {
+                let answer = self.parsed(&text, line)?;
+                if let Some(entry) = number(&answer.case, answer.repeat).and_then(|at| self.entries.get_mut(at)) {
+                    *entry = Some(Entry { start: self.sound, length: text.len(), finished: answer.is_finished() });
+                }
+            }
+            self.sound += length as u64;
+        }
+        let end = self.file.set_len(self.sound).and_then(|()| self.file.seek(SeekFrom::End(0)));
+        end.map(|_| ()).map_err(|source| self.io(source))
+    }
+
+    fn parsed(&self, text: &[u8], line: usize) -> Result<Answer, JournalError> {
+        serde_json::from_slice(text).map_err(|error| JournalError::Damaged {
+            path: self.path.clone(),
+            line,
+            reason: error.to_string(),
+        })
+    }
+
+    fn io(&self, source: io::Error) -> JournalError {
+        JournalError::Io { path: self.path.clone(), source }
+    }
+
+    /// Whether a question has its answer.
+    pub fn is_finished(&self, number: usize) -> bool {
+        self.entries.get(number).is_some_and(|entry| entry.is_some_and(|entry| entry.finished))
+    }
+
+    /// How many questions have.
+    pub fn finished(&self) -> usize {
+        self.entries.iter().flatten().filter(|entry| entry.finished).count()
+    }
+
+    /// The newest answer to a question.
+    ///
+    /// # Errors
+    /// A journal that was changed meanwhile, or a failing disk.
+    pub fn answer(&mut self, number: usize) -> Result<Option<Answer>, JournalError> {
+        let Some(entry) = self.entries.get(number).copied().flatten() else { return Ok(None) };
+        let mut text = vec![0; entry.length];
+        let read = self.file.seek(SeekFrom::Start(entry.start)).and_then(|_| self.file.read_exact(&mut text));
+        read.and_then(|()| self.file.seek(SeekFrom::End(0))).map_err(|source| self.io(source))?;
+        self.parsed(&text, 0).map(Some)
+    }
+
+    /// Appends an answer to a question and waits until it is on disk. A failed write is taken back, so that the journal
+    /// stays whole.
     ///
     /// # Errors
     /// A full or failing disk.
-    pub fn append(&mut self, answer: &Answer) -> Result<(), JournalError> {
-        let mut line = serde_json::to_vec(answer).expect("an answer has no map with non-string keys");
-        line.push(b'\n');
+    pub fn append(&mut self, number: usize, answer: &Answer) -> Result<(), JournalError> {
+        let line = line_of(answer);
+        let entry = Entry { start: self.sound, length: line.len() - 1, finished: answer.is_finished() };
         let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
         if let Err(source) = written {
             // Whatever part was written would join the next line; if this fails too, open() repairs it.
             let _ = self.file.set_len(self.sound).and_then(|()| self.file.seek(SeekFrom::End(0)));
-            return Err(JournalError::Io { path: self.path.clone(), source });
+            return Err(self.io(source));
         }
         self.sound += line.len() as u64;
+        if let Some(place) = self.entries.get_mut(number) {
+            *place = Some(entry);
+        }
         Ok(())
     }
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<Answers, JournalError> {
-    let mut answers = Answers::new();
-    for (line, text) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
-        if text.is_empty() {
-            continue;
-        }
-        let answer: Answer = serde_json::from_slice(text).map_err(|error| JournalError::Damaged {
-            path: path.to_owned(),
-            line,
-            reason: error.to_string(),
-        })?;
-        answers.insert((answer.case.clone(), answer.repeat), answer);
-    }
-    Ok(answers)
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split_inclusive(|byte| *byte == b'\n')
+}
+
+/// An answer as it stands in a journal.
+pub(super) fn line_of(answer: &Answer) -> Vec<u8> {
+    let mut line = serde_json::to_vec(answer).expect("an answer has no map with non-string keys");
+    line.push(b'\n');
+    line
 }
 
 #[cfg(test)]
@@ -140,41 +243,66 @@ mod tests {
         }
     }
 
+    /// Questions about `a`, `b` and `c`.
+    fn open(path: &Path) -> Result<Journal, JournalError> {
+        Journal::open(path, 3, |case, repeat| ["a", "b", "c"].iter().position(|known| *known == case && repeat == 0))
+    }
+
     #[test]
     fn a_cut_last_line_is_dropped_at_every_byte() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
-        let (mut journal, _) = Journal::open(&path).unwrap();
-        journal.append(&answer("a", Class::Ok)).unwrap();
+        let mut journal = open(&path).unwrap();
+        journal.append(0, &answer("a", Class::Ok)).unwrap();
         let first = std::fs::metadata(&path).unwrap().len() as usize;
-        journal.append(&answer("b", Class::Timeout)).unwrap();
+        journal.append(1, &answer("b", Class::Timeout)).unwrap();
         drop(journal);
         let whole = std::fs::read(&path).unwrap();
         for cut in 0..=whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
-            let (mut journal, answers) = Journal::open(&path).unwrap();
-            assert_eq!(answers.len(), usize::from(cut >= first) + usize::from(cut == whole.len()), "cut at {cut}");
-            journal.append(&answer("c", Class::Ok)).unwrap();
+            let mut journal = open(&path).unwrap();
+            assert_eq!(journal.finished(), usize::from(cut >= first) + usize::from(cut == whole.len()), "cut at {cut}");
+            journal.append(2, &answer("c", Class::Ok)).unwrap();
+            assert_eq!(journal.answer(2).unwrap().unwrap().case, "c");
             drop(journal);
-            assert!(Journal::open(&path).unwrap().1.contains_key(&("c".to_owned(), 0)));
+            assert!(open(&path).unwrap().is_finished(2));
         }
+    }
+
+    #[test]
+    fn a_journal_and_its_copy_get_what_they_lack() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let [a, b, c] =
+            [("a", Class::Ok), ("b", Class::InfraError), ("b", Class::Ok)].map(|(c, k)| line_of(&answer(c, k)));
+        // Here `a`, then `b` in vain and the beginning of a line; there `a` and `b`.
+        std::fs::write(&path, [&a[..], &b, b"{\"case\""].concat()).unwrap();
+        let copy = [&a[..], &c].concat();
+        let number = |case: &str, _| ["a", "b"].iter().position(|known| *known == case);
+        let (mut journal, lacking) = Journal::open_with(&path, &copy, 2, number).unwrap();
+        assert_eq!(lacking, b);
+        assert_eq!((journal.finished(), journal.answer(1).unwrap().unwrap().class), (2, Class::Ok));
+        drop(journal);
+        assert_eq!(std::fs::read(&path).unwrap(), [&a[..], &b, &c].concat());
     }
 
     #[test]
     fn the_newest_answer_counts_and_damage_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
-        let (mut journal, _) = Journal::open(&path).unwrap();
-        journal.append(&answer("a", Class::InfraError)).unwrap();
-        journal.append(&answer("a", Class::Ok)).unwrap();
-        assert!(matches!(Journal::open(&path), Err(JournalError::Locked { .. })));
+        let mut journal = open(&path).unwrap();
+        journal.append(0, &answer("a", Class::InfraError)).unwrap();
+        assert!(!journal.is_finished(0));
+        journal.append(0, &answer("a", Class::Ok)).unwrap();
+        assert!(matches!(open(&path), Err(JournalError::Locked { .. })));
         drop(journal);
-        let (journal, answers) = Journal::open(&path).unwrap();
-        assert_eq!(answers[&("a".to_owned(), 0)].class, Class::Ok);
+        let mut journal = open(&path).unwrap();
+        assert_eq!(journal.answer(0).unwrap().unwrap().class, Class::Ok);
+        assert!(journal.answer(1).unwrap().is_none());
         drop(journal);
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, format!("{{broken\n{text}")).unwrap();
-        let error = Journal::open(&path).unwrap_err().to_string();
+        let error = open(&path).unwrap_err().to_string();
         assert!(error.contains("journal.jsonl:1") && error.contains("asked again"), "{error}");
     }
 }

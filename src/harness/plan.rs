@@ -9,7 +9,7 @@ use super::environment::environment;
 use super::error::HarnessError;
 use crate::digest;
 use crate::experiment::{Arm, Choice, Experiment};
-use crate::golden::Dataset;
+use crate::golden::Manifest;
 use crate::installation::Installation;
 use crate::prompt::{Prompt, PromptId};
 use crate::redact;
@@ -25,7 +25,7 @@ pub(super) fn session_name(started: DateTime<Utc>) -> String {
 pub(super) fn plans(
     installation: &Installation,
     experiment: &Experiment,
-    dataset: &Dataset,
+    dataset: &Manifest,
     backends: &Backends,
     started: DateTime<Utc>,
 ) -> Result<Vec<Plan>, HarnessError> {
@@ -53,26 +53,25 @@ pub(super) fn plans(
     experiment.arms.iter().map(plan).collect()
 }
 
-pub(super) fn identify(dataset: &Dataset) -> DatasetId {
-    let manifest = &dataset.manifest;
+pub(super) fn identify(dataset: &Manifest) -> DatasetId {
     DatasetId {
-        name: manifest.name.clone(),
-        version: manifest.version,
-        sha256: manifest.sha256.clone(),
-        cases: dataset.cases.len(),
+        name: dataset.name.clone(),
+        version: dataset.version,
+        sha256: dataset.sha256.clone(),
+        cases: dataset.counts.total,
     }
 }
 
 /// Versions and hashes of everything that an arm's questions pass through.
-pub(super) fn pipeline(installation: &Installation, dataset: &Dataset, arm: &Arm) -> Result<PipelineId, HarnessError> {
+pub(super) fn pipeline(installation: &Installation, dataset: &Manifest, arm: &Arm) -> Result<PipelineId, HarnessError> {
     let registry = &installation.pipeline.prompts;
     let refuse = |reason: String| HarnessError::Arm { arm: arm.name.clone(), reason };
     let mut prompts: Vec<&Prompt> = Vec::new();
     for id in candidates(installation, &arm.choice) {
         prompts.push(registry.get(id).map_err(refuse)?);
     }
-    let ontology = registry.ontologies().get(&dataset.manifest.ontology).ok_or_else(|| {
-        refuse(format!("the dataset is labelled with ontology {}, which is not there", dataset.manifest.ontology))
+    let ontology = registry.ontologies().get(&dataset.ontology).ok_or_else(|| {
+        refuse(format!("the dataset is labelled with ontology {}, which is not there", dataset.ontology))
     })?;
     if let Some(other) = prompts.iter().find(|prompt| prompt.ontology != ontology.version) {
         let (id, theirs, ours) = (&other.id, other.ontology, ontology.version);

@@ -1,21 +1,28 @@
 //! From answers to a published run: joined with the truth, scored, summarised, committed.
+//!
+//! Answers are read from the journal and cases from the dataset one by one, in the order of the dataset: of a run of any
+//! size only its figures are in memory.
 
 use chrono::Utc;
 
 use super::error::HarnessError;
+use super::journal::Journal;
 use super::meter::Cost;
-use crate::golden::{Case, Dataset};
+use super::questions::Question;
+use crate::golden::Case;
+use crate::installation::Shelf;
 use crate::ontology::Ontology;
-use crate::run::{Answer, Answers, CaseResult, Plan, Run};
-use crate::score::{Graded, score};
-use crate::store::Store;
-use crate::summary::summarise;
+use crate::run::{Answer, CaseResult, Plan, RunRecord};
+use crate::score::{Graded, Scores, score};
+use crate::store::{Store, Table};
+use crate::summary::Summary;
+use crate::tally::{Mark, Tally};
 
 /// What became of a run.
 #[derive(Debug)]
 pub enum Outcome {
     /// Complete and published.
-    Published(Box<Run>),
+    Published(Box<RunRecord>),
     /// Some cases have no score: never published, and resumed later.
     Partial {
         /// What was planned.
@@ -29,35 +36,50 @@ pub enum Outcome {
 pub(super) async fn publish(
     store: &Store,
     ontology: &Ontology,
-    dataset: &Dataset,
+    shelf: &Shelf,
     plan: Plan,
-    answers: Answers,
+    mut journal: Journal,
     (resumed, cost): (u32, Cost),
 ) -> Result<Outcome, HarnessError> {
-    let results = rows(&plan, dataset, answers, ontology);
-    let expected = dataset.cases.len() * plan.experiment.repeats as usize;
-    let finished = results.iter().filter(|row| row.answer.is_finished()).count();
-    if finished < expected {
-        return Ok(Outcome::Partial { plan: Box::new(plan), missing: expected - finished });
+    let repeats = plan.experiment.repeats;
+    let missing = (shelf.ids().len() * repeats as usize).saturating_sub(journal.finished());
+    if missing > 0 {
+        return Ok(Outcome::Partial { plan: Box::new(plan), missing });
     }
-    let mut record = summarise(&results, plan.experiment.seed).into_record(plan, Utc::now(), resumed);
+    let (mut table, mut marks) = (Table::default(), Vec::with_capacity(journal.finished()));
+    for (number, case) in shelf.cases().enumerate() {
+        let case = case?;
+        for repeat in 0..repeats {
+            let question = Question { arm: 0, case: number, repeat };
+            let Some(answer) = journal.answer(question.number(repeats))? else { continue };
+            let row = graded(&case, answer, ontology);
+            marks.push(Mark::from(&row));
+            table.push(row);
+        }
+    }
+    let tally: Tally = marks.into_iter().collect();
+    let mut record = Summary::of(&tally, plan.experiment.seed).into_record(plan, Utc::now(), resumed);
+    drop(tally);
     cost.enter(&mut record);
-    let mut run = Run { record, results };
-    store.commit(&mut run).await?;
-    Ok(Outcome::Published(Box::new(run)))
-}
-
-/// Joins answers with the truth, in the order of the dataset.
-pub(super) fn rows(plan: &Plan, dataset: &Dataset, mut answers: Answers, ontology: &Ontology) -> Vec<CaseResult> {
-    let mut rows = Vec::new();
-    for case in &dataset.cases {
-        let found = (0..plan.experiment.repeats).filter_map(|repeat| answers.remove(&(case.id.clone(), repeat)));
-        rows.extend(found.map(|answer| graded(case, answer, ontology)));
-    }
-    rows
+    store.publish(&mut record, table).await?;
+    Ok(Outcome::Published(Box::new(record)))
 }
 
 fn graded(case: &Case, answer: Answer, ontology: &Ontology) -> CaseResult {
+    let scores = scores(case, &answer, ontology);
+    CaseResult {
+        answer,
+        cluster: case.cluster.clone(),
+        family: case.family.clone(),
+        split: case.split,
+        target_root_cause: case.target.root_cause.clone(),
+        target_severity: case.target.severity,
+        scores,
+    }
+}
+
+/// What an answer to a case scores.
+pub(super) fn scores(case: &Case, answer: &Answer, ontology: &Ontology) -> Scores {
     let graded = Graded {
         target: &case.target,
         split: case.split,
@@ -68,14 +90,5 @@ fn graded(case: &Case, answer: Answer, ontology: &Ontology) -> CaseResult {
         latency_ms: answer.latency_ms,
         first_token_ms: answer.timings.first_token_ms,
     };
-    let scores = score(&graded, ontology);
-    CaseResult {
-        answer,
-        cluster: case.cluster.clone(),
-        family: case.family.clone(),
-        split: case.split,
-        target_root_cause: case.target.root_cause.clone(),
-        target_severity: case.target.severity,
-        scores,
-    }
+    score(&graded, ontology)
 }

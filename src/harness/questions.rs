@@ -7,55 +7,60 @@ use chrono::Utc;
 
 use super::error::HarnessError;
 use super::patience::Patient;
-use super::shelf::Shelf;
 use crate::analyze::{Ask, Respondent};
 use crate::digest::Budget;
 use crate::experiment::Profile;
-use crate::golden::Case;
-use crate::installation::Installation;
+use crate::installation::{Installation, Shelf};
 use crate::llama::{Client, Retry};
 use crate::run::{Answer, Plan};
 
 /// One question of one arm.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Question<'a> {
+pub(super) struct Question {
     /// Index of the arm.
     pub(super) arm: usize,
-    /// The case it is about.
-    pub(super) case: &'a Case,
+    /// Number of the case that it is about.
+    pub(super) case: usize,
     /// Which repeat of it.
     pub(super) repeat: u32,
 }
 
+impl Question {
+    /// Its number among those of its arm, each case with so many repeats.
+    pub(super) fn number(self, repeats: u32) -> usize {
+        self.case * repeats as usize + self.repeat as usize
+    }
+}
+
 /// Questions that wait for one another; lanes do not wait for each other.
 #[derive(Debug)]
-struct Lane<'a> {
-    waiting: VecDeque<Question<'a>>,
+struct Lane {
+    waiting: VecDeque<Question>,
     width: usize,
     busy: usize,
 }
 
 /// The open questions of a session, in the order in which they are asked.
 #[derive(Debug)]
-pub(super) struct Lanes<'a>(Vec<Lane<'a>>);
+pub(super) struct Lanes(Vec<Lane>);
 
-impl<'a> Lanes<'a> {
+impl Lanes {
     /// Sorts questions that come case by case. In the reproducible profile they form one lane, one at a time, all arms
     /// interleaved, so that a drifting machine hits all alike. In the throughput profile each model has a lane as wide
     /// as its slots, arm by arm: neighbours then share a prompt, and its prefix is reused.
-    pub(super) fn new(questions: Vec<Question<'a>>, plans: &[Plan]) -> Self {
+    pub(super) fn new(questions: Vec<Question>, plans: &[Plan]) -> Self {
         let throughput = plans.iter().any(|plan| plan.experiment.profile == Profile::Throughput);
         if !throughput {
             return Self(vec![Lane { waiting: questions.into(), width: 1, busy: 0 }]);
         }
-        let mut by_model: BTreeMap<&str, Lane<'a>> = BTreeMap::new();
+        let mut by_model: BTreeMap<&str, Lane> = BTreeMap::new();
         for question in questions {
             let plan = &plans[question.arm];
             let width = plan.model.slots.unwrap_or(1).max(1) as usize;
             let lane = by_model.entry(&plan.arm.model);
             lane.or_insert_with(|| Lane { waiting: VecDeque::new(), width, busy: 0 }).waiting.push_back(question);
         }
-        let mut lanes: Vec<Lane<'a>> = by_model.into_values().collect();
+        let mut lanes: Vec<Lane> = by_model.into_values().collect();
         for lane in &mut lanes {
             lane.waiting.make_contiguous().sort_by_key(|question| (question.repeat, question.arm));
         }
@@ -63,7 +68,7 @@ impl<'a> Lanes<'a> {
     }
 
     /// The next question that may be asked now, with the number of its lane.
-    pub(super) fn next(&mut self) -> Option<(usize, Question<'a>)> {
+    pub(super) fn next(&mut self) -> Option<(usize, Question)> {
         let mut lanes = self.0.iter_mut().enumerate();
         lanes.find_map(|(number, lane)| {
             let free = lane.busy < lane.width;
@@ -86,9 +91,10 @@ pub(super) async fn ask(
     client: Option<Client>,
     patience: Duration,
     plan: &Plan,
-    question: Question<'_>,
+    question: Question,
 ) -> Result<Answer, HarnessError> {
-    let retry = Retry { budget: patience, seed: seed(plan, &question), ..Retry::default() };
+    let case = shelf.case(question.case)?;
+    let retry = Retry { budget: patience, seed: seed(plan, &case.id, question.repeat), ..Retry::default() };
     let patient = client.as_ref().map(|client| Patient::new(client, retry));
     let respondent = patient.as_ref().map_or(Respondent::Rules, Respondent::Model);
     let ask = Ask {
@@ -98,14 +104,12 @@ pub(super) async fn ask(
         timeout: Duration::from_secs_f64(plan.experiment.timeout_s),
         context_tokens: plan.model.context_tokens,
     };
-    let case = question.case;
-    let window = shelf.window(&case.id)?;
     // `at` is for people. Durations come from the monotonic clock, so that a wall clock that jumps changes none.
     let (at, clock) = (Utc::now(), Instant::now());
-    let analysis = installation.pipeline.analyze(window, &plan.arm.choice, &respondent, &ask).await;
+    let analysis = installation.pipeline.analyze(case.window, &plan.arm.choice, &respondent, &ask).await;
     let analysis = analysis.map_err(|reason| HarnessError::Arm { arm: plan.arm.name.clone(), reason })?;
     Ok(Answer {
-        case: case.id.clone(),
+        case: case.id,
         repeat: question.repeat,
         at,
         asked: analysis.prepared.asked(&case.target.decisive),
@@ -120,7 +124,7 @@ pub(super) async fn ask(
 }
 
 /// Jitter that differs between questions and not between two executions.
-fn seed(plan: &Plan, question: &Question<'_>) -> u64 {
-    let text = format!("{}/{}/{}", plan.arm.name, question.case.id, question.repeat);
+fn seed(plan: &Plan, case: &str, repeat: u32) -> u64 {
+    let text = format!("{}/{case}/{repeat}", plan.arm.name);
     text.bytes().fold(plan.experiment.seed, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)))
 }

@@ -2,14 +2,17 @@
 //!
 //! Refused where the truth is no longer the one that the run was asked about: that would be another evaluation.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
 use super::error::HarnessError;
 use super::meter::Cost;
 use super::plan::identify;
-use super::publish::rows;
-use crate::installation::Installation;
-use crate::run::{Answers, Run, RunRecord};
+use super::publish::scores;
+use crate::installation::{Installation, Shelf};
+use crate::ontology::Ontology;
+use crate::run::{CaseResult, Run, RunRecord};
 use crate::score::{self, Metric};
 use crate::stats::Estimate;
 use crate::summary::summarise;
@@ -38,13 +41,13 @@ pub struct Rescored {
     pub differs: bool,
 }
 
-/// Scores the answers of `stored` with the scorers of this version.
+/// Scores the answers of `stored` with the scorers of this version, one case after the other.
 ///
 /// # Errors
 /// A dataset or an ontology that is not there or not the one that the run was made with.
-pub fn rescore(installation: &Installation, stored: &Run) -> Result<Rescored, HarnessError> {
+pub fn rescore(installation: &Installation, stored: Run) -> Result<Rescored, HarnessError> {
     let plan = &stored.record.plan;
-    let dataset = installation.dataset(&plan.experiment.dataset)?;
+    let shelf = installation.shelf(&plan.experiment.dataset)?;
     let ontologies = installation.pipeline.prompts.ontologies();
     let ontology = ontologies.get(&plan.pipeline.ontology);
     let same = |field, planned: &str, found: &str| {
@@ -52,14 +55,12 @@ pub fn rescore(installation: &Installation, stored: &Run) -> Result<Rescored, Ha
         let (planned, now) = (planned.to_owned(), found.to_owned());
         if planned == now { Ok(()) } else { Err(HarnessError::Changed { id, wanted, field, planned, found: now }) }
     };
-    same("dataset.sha256", &plan.dataset.sha256, &identify(&dataset).sha256)?;
+    same("dataset.sha256", &plan.dataset.sha256, &identify(&shelf.manifest).sha256)?;
     let found = ontology.map_or("not there", |ontology| ontology.sha256.as_str());
     same("pipeline.ontology_sha256", &plan.pipeline.ontology_sha256, found)?;
     let ontology = ontology.expect("a missing one has no hash and was refused");
 
-    let answers: Answers =
-        stored.results.iter().map(|row| ((row.answer.case.clone(), row.answer.repeat), row.answer.clone())).collect();
-    let results = rows(plan, &dataset, answers, ontology);
+    let (results, rows_changed) = scored(&shelf, stored.results, ontology)?;
     let mut plan = plan.clone();
     plan.pipeline.scorer = score::VERSION.to_owned();
     let mut record =
@@ -67,10 +68,30 @@ pub fn rescore(installation: &Installation, stored: &Run) -> Result<Rescored, Ha
     Cost::of(&stored.record).enter(&mut record);
     record.results_sha256.clone_from(&stored.record.results_sha256);
     let changes = changes(&stored.record, &record);
-    let rows_changed = results.iter().zip(&stored.results).filter(|(now, then)| now.scores != then.scores).count();
-    let run = Run { record, results };
-    let differs = run != *stored;
-    Ok(Rescored { run, changes, rows_changed, differs })
+    let differs = rows_changed > 0 || record != stored.record;
+    Ok(Rescored { run: Run { record, results }, changes, rows_changed, differs })
+}
+
+/// The rows with the truth and the scores as they are now, in the order of the dataset; and how many changed.
+fn scored(
+    shelf: &Shelf,
+    mut rows: Vec<CaseResult>,
+    ontology: &Ontology,
+) -> Result<(Vec<CaseResult>, usize), HarnessError> {
+    let numbers: HashMap<&str, usize> = shelf.ids().zip(0..).collect();
+    let number = |row: &CaseResult| numbers.get(row.answer.case.as_str()).copied();
+    rows.retain(|row| number(row).is_some());
+    rows.sort_by_key(|row| (number(row), row.answer.repeat));
+    let (mut changed, mut next) = (0, 0);
+    for (at, case) in shelf.cases().enumerate() {
+        let case = case?;
+        while let Some(row) = rows.get_mut(next).filter(|row| number(row) == Some(at)) {
+            let before = std::mem::replace(&mut row.scores, scores(&case, &row.answer, ontology));
+            changed += usize::from(row.scores != before);
+            next += 1;
+        }
+    }
+    Ok((rows, changed))
 }
 
 fn changes(before: &RunRecord, after: &RunRecord) -> Vec<Change> {

@@ -10,8 +10,8 @@ use crate::run::Answer;
 /// Answers of one model after which its server is asked who it is.
 const EVERY: usize = 16;
 
-/// An answer by the index of its arm, its case and its repeat.
-pub(super) type Doubtful = (usize, (String, u32));
+/// An answer with the index of its arm and the number of its question.
+pub(super) type Doubtful = (usize, usize, Answer);
 
 /// Answers in doubt, by model.
 #[derive(Debug, Default)]
@@ -19,8 +19,8 @@ pub(super) struct Sentry(BTreeMap<String, Vec<Doubtful>>);
 
 impl Sentry {
     /// Puts an answer in doubt.
-    pub(super) fn note(&mut self, model: &str, arm: usize, answer: &Answer) {
-        self.0.entry(model.to_owned()).or_default().push((arm, (answer.case.clone(), answer.repeat)));
+    pub(super) fn note(&mut self, model: &str, arm: usize, number: usize, answer: &Answer) {
+        self.0.entry(model.to_owned()).or_default().push((arm, number, answer.clone()));
     }
 
     /// Models whose server should be asked now; with `all`, every model with an answer in doubt.

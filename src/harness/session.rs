@@ -1,6 +1,6 @@
 //! A session: the arms of one experiment, run together and resumed together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
 use super::backend::{Backend, Backends, Launcher};
+use super::backup::Backup;
 use super::error::{GIVE_UP_AFTER, HarnessError};
 use super::journal::Journal;
 use super::meter::{Cost, Meter};
@@ -16,13 +17,12 @@ use super::plan;
 use super::publish::{Outcome, publish};
 use super::questions::{Lanes, Question, ask};
 use super::sentry::Sentry;
-use super::shelf::Shelf;
 use crate::experiment::{Experiment, ModelSpec};
-use crate::golden::{Case, Dataset};
-use crate::installation::Installation;
+use crate::golden::Manifest;
+use crate::installation::{Installation, Shelf};
 use crate::llama::{Retry, retry};
 use crate::ontology::Ontology;
-use crate::run::{Answer, Answers, PipelineId, Plan};
+use crate::run::{Answer, PipelineId, Plan};
 use crate::store::Store;
 use crate::verdict::Class;
 
@@ -53,7 +53,8 @@ pub struct RunState {
     /// What was planned.
     pub plan: Plan,
     journal: Journal,
-    answers: Answers,
+    /// Where the store is a bucket.
+    backup: Option<Backup>,
     resumed: u32,
     cost: Cost,
 }
@@ -63,7 +64,6 @@ pub struct RunState {
 pub struct Session<'i> {
     installation: &'i Installation,
     store: &'i Store,
-    dataset: Dataset,
     shelf: Arc<Shelf>,
     backends: Backends,
     runs: Vec<RunState>,
@@ -81,22 +81,22 @@ impl<'i> Session<'i> {
         experiment: &Experiment,
         launcher: &Launcher,
     ) -> Result<Self, HarnessError> {
-        let (dataset, shelf) = Shelf::open(installation, &experiment.dataset)?;
+        let shelf = installation.shelf(&experiment.dataset)?;
         for arm in &experiment.arms {
-            plan::pipeline(installation, &dataset, arm)?;
+            plan::pipeline(installation, &shelf.manifest, arm)?;
         }
         let specs = specs(installation, experiment)?;
         let backends = Backends::start(&specs, launcher).await?;
         let started = unused_moment(store, Utc::now()).await?;
-        let plans = plan::plans(installation, experiment, &dataset, &backends, started)?;
+        let plans = plan::plans(installation, experiment, &shelf.manifest, &backends, started)?;
         let mut runs = Vec::with_capacity(plans.len());
         for plan in plans {
-            let (journal, answers) = Journal::open(&store.folder(&plan.id).join("journal.jsonl"))?;
-            store.put_plan(&plan).await?;
-            runs.push(RunState { plan, journal, answers, resumed: 0, cost: Cost::default() });
+            let run = RunState::open(store, &shelf, plan, 0).await?;
+            store.put_plan(&run.plan).await?;
+            runs.push(run);
         }
         let (shelf, patience) = (Arc::new(shelf), launcher.patience);
-        Ok(Self { installation, store, dataset, shelf, backends, runs, patience })
+        Ok(Self { installation, store, shelf, backends, runs, patience })
     }
 
     /// Takes up unpublished runs of one session where they stood.
@@ -109,18 +109,17 @@ impl<'i> Session<'i> {
         plans: Vec<Plan>,
         launcher: &Launcher,
     ) -> Result<Self, HarnessError> {
-        let (dataset, shelf) = Shelf::open(installation, &plans[0].experiment.dataset)?;
+        let shelf = installation.shelf(&plans[0].experiment.dataset)?;
         // The locks first: a second harness on the same runs is turned away before it starts a server.
         let mut runs = Vec::with_capacity(plans.len());
         for plan in plans {
-            let (journal, answers) = Journal::open(&store.folder(&plan.id).join("journal.jsonl"))?;
-            runs.push(RunState { plan, journal, answers, resumed: 1, cost: Cost::default() });
+            runs.push(RunState::open(store, &shelf, plan, 1).await?);
         }
         let specs: Vec<&ModelSpec> = runs.iter().map(|run| &run.plan.model.spec).collect();
         let backends = Backends::start(&specs, launcher).await?;
-        runs.iter().try_for_each(|run| unchanged(installation, &dataset, &backends, &run.plan))?;
+        runs.iter().try_for_each(|run| unchanged(installation, &shelf.manifest, &backends, &run.plan))?;
         let (shelf, patience) = (Arc::new(shelf), launcher.patience);
-        Ok(Self { installation, store, dataset, shelf, backends, runs, patience })
+        Ok(Self { installation, store, shelf, backends, runs, patience })
     }
 
     /// Asks every question that has no answer yet, then scores and publishes. Stops early, with everything safe, when
@@ -136,6 +135,12 @@ impl<'i> Session<'i> {
         let asked = self.ask_all(observer, interrupt).await;
         let backends = std::mem::take(&mut self.backends);
         backends.stop().await;
+        for run in &mut self.runs {
+            // Whatever stopped it is told first; what waits here is on this disk.
+            if let Err(error) = run.flush().await {
+                tracing::warn!(%error, run = run.plan.id, "the last answers are on this machine alone");
+            }
+        }
         asked?;
         let mut outcomes = Vec::with_capacity(self.runs.len());
         for run in std::mem::take(&mut self.runs) {
@@ -143,7 +148,11 @@ impl<'i> Session<'i> {
             // What a resumed run cost before it was interrupted is not known, and part of it is no figure.
             let cost = if run.resumed > 0 { Cost::default() } else { run.cost };
             let made = (run.resumed, cost);
-            outcomes.push(publish(self.store, ontology, &self.dataset, run.plan, run.answers, made).await?);
+            let outcome = publish(self.store, ontology, &self.shelf, run.plan, run.journal, made).await?;
+            if let (Outcome::Published(_), Some(backup)) = (&outcome, run.backup) {
+                backup.remove().await;
+            }
+            outcomes.push(outcome);
         }
         Ok(outcomes)
     }
@@ -153,23 +162,11 @@ impl<'i> Session<'i> {
         observer: &mut dyn Observer,
         interrupt: impl Future<Output = ()>,
     ) -> Result<(), HarnessError> {
-        let dataset = std::mem::take(&mut self.dataset.cases);
-        let result = self.ask_cases(&dataset, observer, interrupt).await;
-        self.dataset.cases = dataset;
-        result
-    }
-
-    async fn ask_cases(
-        &mut self,
-        cases: &[Case],
-        observer: &mut dyn Observer,
-        interrupt: impl Future<Output = ()>,
-    ) -> Result<(), HarnessError> {
-        let total = cases.len() * self.repeats() as usize;
+        let total = self.shelf.ids().len() * self.repeats() as usize;
         let plans: Vec<Plan> = self.runs.iter().map(|run| run.plan.clone()).collect();
-        let mut done: Vec<usize> = self.runs.iter().map(RunState::finished).collect();
+        let mut done: Vec<usize> = self.runs.iter().map(|run| run.journal.finished()).collect();
         observer.planned(&plans, &done, total);
-        let mut lanes = Lanes::new(self.open_questions(cases), &plans);
+        let mut lanes = Lanes::new(self.open_questions(), &plans);
         let mut interrupt = std::pin::pin!(interrupt);
         let mut failures: BTreeMap<String, u32> = BTreeMap::new();
         let mut sentry = Sentry::default();
@@ -184,10 +181,10 @@ impl<'i> Session<'i> {
                 let client = self.backends.get(&plan.arm.model).and_then(|backend| backend.client.clone());
                 let shelf = &*shelf;
                 asked.push(async move {
-                    (lane, question.arm, ask(installation, shelf, client, patience, plan, question).await)
+                    (lane, question, ask(installation, shelf, client, patience, plan, question).await)
                 });
             }
-            let (lane, arm, answer) = tokio::select! {
+            let (lane, question, answer) = tokio::select! {
                 next = asked.next() => match next {
                     Some(next) => next,
                     None => break,
@@ -195,15 +192,15 @@ impl<'i> Session<'i> {
                 () = &mut interrupt => return Err(HarnessError::Interrupted),
             };
             lanes.answered(lane);
+            let (arm, number) = (question.arm, question.number(plans[question.arm].experiment.repeats));
             let name = &plans[arm].arm.model;
             self.runs[arm].cost += meter.take(name, pid(&self.backends, name));
             let answer = answer?;
-            self.runs[arm].journal.append(&answer)?;
+            self.runs[arm].append(number, &answer).await?;
             done[arm] += usize::from(answer.is_finished());
             observer.arrived(&Arrival { arm, class: answer.class, done: done[arm], answer: &answer });
             let model = &plans[arm].arm.model;
-            sentry.note(model, arm, &answer);
-            self.runs[arm].answers.insert((answer.case.clone(), answer.repeat), answer.clone());
+            sentry.note(model, arm, number, &answer);
             if !answer.is_finished() {
                 self.recognise(model, false, &mut sentry).await?;
             }
@@ -242,14 +239,13 @@ impl<'i> Session<'i> {
         if found == planned {
             return Ok(());
         }
-        for (arm, key) in &doubtful {
-            let run = &mut self.runs[*arm];
-            let Some(answer) = run.answers.get_mut(key).filter(|answer| answer.is_finished()) else { continue };
+        let doubts = doubtful.len();
+        for (arm, number, answer) in doubtful.into_iter().filter(|(.., answer)| answer.is_finished()) {
             let reason = Some("the server was swapped around this answer".to_owned());
-            *answer = Answer { class: Class::InfraError, reason, verdict: None, ..answer.clone() };
-            run.journal.append(answer)?;
+            let answer = Answer { class: Class::InfraError, reason, verdict: None, ..answer };
+            self.runs[arm].append(number, &answer).await?;
         }
-        Err(HarnessError::Swapped { model: model.to_owned(), url, planned, found, doubtful: doubtful.len() })
+        Err(HarnessError::Swapped { model: model.to_owned(), url, planned, found, doubtful: doubts })
     }
 
     fn ontology(&self, plan: &Plan) -> Result<&Ontology, HarnessError> {
@@ -265,12 +261,12 @@ impl<'i> Session<'i> {
     }
 
     /// Questions without an answer, case by case over all arms.
-    fn open_questions<'a>(&self, cases: &'a [Case]) -> Vec<Question<'a>> {
+    fn open_questions(&self) -> Vec<Question> {
         let mut questions = Vec::new();
         for repeat in 0..self.repeats() {
-            for case in cases {
-                let arms = (0..self.runs.len()).filter(|arm| self.runs[*arm].is_open(&case.id, repeat));
-                questions.extend(arms.map(|arm| Question { arm, case, repeat }));
+            for case in 0..self.shelf.ids().len() {
+                let asked = (0..self.runs.len()).map(|arm| Question { arm, case, repeat });
+                questions.extend(asked.filter(|question| self.runs[question.arm].is_open(*question)));
             }
         }
         questions
@@ -299,13 +295,43 @@ impl<'i> Session<'i> {
 }
 
 impl RunState {
-    fn is_open(&self, case: &str, repeat: u32) -> bool {
-        let key = (case.to_owned(), repeat);
-        repeat < self.plan.experiment.repeats && self.answers.get(&key).is_none_or(|answer| !answer.is_finished())
+    async fn open(store: &Store, shelf: &Shelf, plan: Plan, resumed: u32) -> Result<Self, HarnessError> {
+        let cases: HashMap<&str, usize> = shelf.ids().zip(0..).collect();
+        let repeats = plan.experiment.repeats;
+        let number = |case: &str, repeat: u32| {
+            let question = Question { arm: 0, case: *cases.get(case)?, repeat };
+            (repeat < repeats).then(|| question.number(repeats))
+        };
+        let (path, questions) = (store.folder(&plan.id).join("journal.jsonl"), cases.len() * repeats as usize);
+        let (journal, backup) = match store.segments(&plan.id).await? {
+            None => (Journal::open(&path, questions, number)?, None),
+            Some((segments, lines)) => {
+                let (journal, lacking) = Journal::open_with(&path, &lines, questions, number)?;
+                (journal, Some(Backup::new(segments, lacking)))
+            }
+        };
+        Ok(Self { plan, journal, backup, resumed, cost: Cost::default() })
     }
 
-    fn finished(&self) -> usize {
-        self.answers.values().filter(|answer| answer.is_finished()).count()
+    /// Puts an answer on disk, and some at a time into the bucket.
+    async fn append(&mut self, number: usize, answer: &Answer) -> Result<(), HarnessError> {
+        self.journal.append(number, answer)?;
+        match &mut self.backup {
+            Some(backup) => backup.take(answer).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), HarnessError> {
+        match &mut self.backup {
+            Some(backup) => backup.flush().await,
+            None => Ok(()),
+        }
+    }
+
+    fn is_open(&self, question: Question) -> bool {
+        let repeats = self.plan.experiment.repeats;
+        question.repeat < repeats && !self.journal.is_finished(question.number(repeats))
     }
 }
 
@@ -335,7 +361,7 @@ fn specs<'a>(installation: &'a Installation, experiment: &Experiment) -> Result<
 
 fn unchanged(
     installation: &Installation,
-    dataset: &Dataset,
+    dataset: &Manifest,
     backends: &Backends,
     plan: &Plan,
 ) -> Result<(), HarnessError> {

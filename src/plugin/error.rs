@@ -56,9 +56,10 @@ impl From<StoreError> for QueryError {
         match error {
             StoreError::Unknown { .. } => Self::Missing(message),
             StoreError::Url { .. } => Self::Settings(message),
-            StoreError::Damaged { .. } | StoreError::Altered { .. } | StoreError::Storage { .. } => {
-                Self::Store(message)
-            }
+            StoreError::Damaged { .. }
+            | StoreError::Altered { .. }
+            | StoreError::Taken { .. }
+            | StoreError::Storage { .. } => Self::Store(message),
         }
     }
 }

@@ -26,7 +26,7 @@ use serde::Serialize;
 
 use crate::analyze::Pipeline;
 use crate::compare::{Refusal, comparable};
-use crate::golden::Dataset;
+use crate::golden::{Case, Manifest};
 use crate::run::Run;
 use pairing::Pairing;
 
@@ -34,7 +34,6 @@ use pairing::Pairing;
 pub const MOST_RUNS: usize = 8;
 
 /// What a page is made from.
-#[derive(Debug)]
 pub struct Sources<'a> {
     /// The runs, in the order of the page; where they declare no comparison, the first is the reference.
     pub runs: &'a [Run],
@@ -43,10 +42,12 @@ pub struct Sources<'a> {
 }
 
 /// What the digests of the cases are made from again: the store keeps no log lines.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Logs<'a> {
     /// The dataset; one that is not the runs' own is not used.
-    pub dataset: &'a Dataset,
+    pub dataset: &'a Manifest,
+    /// Finds one of its cases: of a large dataset a page shows few.
+    pub case: &'a dyn Fn(&str) -> Option<Case>,
     /// The installation's pipeline.
     pub pipeline: &'a Pipeline,
 }

@@ -175,7 +175,7 @@ fn kappa_row(runs: &[Run]) -> Option<MetricRow> {
 
 fn kappa_cell(run: &Run) -> Option<Cell> {
     let rated = run.results.iter().filter_map(|row| {
-        let (class, verdict) = (row.answer.class, row.answer.verdict.as_ref());
+        let (class, verdict) = (row.answer.class, row.answer.verdict.as_ref().map(|verdict| verdict.severity));
         let (truth, predicted) = severity_rating(row.target_severity, class, verdict)?;
         Some(Rating { cluster: &row.cluster, truth, predicted })
     });

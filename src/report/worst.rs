@@ -129,7 +129,7 @@ pub(super) fn worst<'a>(sources: &Sources<'a>, pairings: &[Pairing]) -> Worst {
 
 fn usable<'a>(sources: &Sources<'a>) -> Result<Logs<'a>, String> {
     let logs = sources.logs.clone()?;
-    let (ours, theirs) = (&logs.dataset.manifest, &sources.runs[0].record.plan.dataset);
+    let (ours, theirs) = (logs.dataset, &sources.runs[0].record.plan.dataset);
     if ours.sha256 == theirs.sha256 {
         return Ok(logs);
     }
@@ -184,7 +184,8 @@ impl<'a> Sheet<'a> {
         let repeat = of_case(judged).min_by(by_quality)?.answer.repeat;
         let rows: Vec<(usize, &CaseResult)> =
             who.iter().filter_map(|run| Some((*run, of_case(*run).find(|row| row.answer.repeat == repeat)?))).collect();
-        let golden = self.logs.as_ref().ok().and_then(|logs| logs.dataset.case(id));
+        let golden = self.logs.as_ref().ok().and_then(|logs| (logs.case)(id));
+        let golden = golden.as_ref();
         let row = rows.first()?.1;
         Some(CaseView {
             id: id.to_owned(),

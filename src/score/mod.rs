@@ -64,13 +64,13 @@ pub fn score(graded: &Graded<'_>, ontology: &Ontology) -> Scores {
 
 /// Severity of target and verdict as indices, mildest 0, for confusion matrix and kappa. A failure counts as the
 /// severity farthest from the truth, so that failing never pays; an infrastructure error is no rating.
-pub fn severity_rating(target: Severity, class: Class, verdict: Option<&Verdict>) -> Option<(usize, usize)> {
+pub fn severity_rating(target: Severity, class: Class, verdict: Option<Severity>) -> Option<(usize, usize)> {
     if class == Class::InfraError {
         return None;
     }
     let truth = target as usize;
     let verdict = verdict.filter(|_| !class.is_model_failure());
-    Some((truth, verdict.map_or(farthest(truth), |verdict| verdict.severity as usize)))
+    Some((truth, verdict.map_or(farthest(truth), |severity| severity as usize)))
 }
 
 /// Whether a root cause counts as right: the target's or an accepted one, in any spelling or alias.

@@ -150,6 +150,6 @@ fn a_failure_is_rated_as_the_farthest_severity() {
     let far = |severity| severity_rating(severity, Class::Timeout, None);
     assert_eq!(Severity::ALL.map(far), [Some((0, 3)), Some((1, 3)), Some((2, 0)), Some((3, 0))]);
     let verdict = verdict("disk_full", Severity::Error);
-    assert_eq!(severity_rating(Severity::Info, Class::Ok, Some(&verdict)), Some((0, 2)));
+    assert_eq!(severity_rating(Severity::Info, Class::Ok, Some(verdict.severity)), Some((0, 2)));
     assert_eq!(severity_rating(Severity::Info, Class::InfraError, None), None);
 }

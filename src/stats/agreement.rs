@@ -54,6 +54,12 @@ impl Confusion {
         Ok(())
     }
 
+    /// The matrix without some of its cases.
+    fn without(&self, cases: &Self) -> Self {
+        let counts = self.counts.iter().zip(&cases.counts).map(|(all, some)| all.saturating_sub(*some)).collect();
+        Self { labels: self.labels, counts }
+    }
+
     /// How many labels there are.
     pub fn labels(&self) -> usize {
         self.labels
@@ -131,12 +137,12 @@ pub fn kappa(
         Ok(matrix)
     };
     let everyone: Vec<usize> = (0..clusters.len()).collect();
-    matrix(&everyone)?;
+    let all = matrix(&everyone)?;
     let statistic = |drawn: &[usize]| matrix(drawn).ok()?.kappa(weights);
     let Some(resampled) = Resampled::any(clusters.len(), REPLICATES, seed, statistic) else {
         return Ok(None);
     };
-    let without = |gone: &usize| statistic(&everyone.iter().copied().filter(|at| at != gone).collect::<Vec<_>>());
+    let without = |gone: &usize| all.without(&matrix(&[*gone]).ok()?).kappa(weights);
     let jackknife: Vec<f64> = everyone.iter().filter_map(without).collect();
     let interval = resampled.bca(&jackknife, ALPHA / 2.0);
     Ok(Some(Estimate {

@@ -12,6 +12,7 @@ use super::power::minimum_detectable_effect;
 use super::resample::{Resampled, replicates_for};
 pub use super::signflip::Permutation;
 use super::signflip::two_sided;
+use super::threads;
 use super::{ALPHA, Direction, FEWEST_CLUSTERS, Scale, StatsError, check};
 
 /// Patterns drawn where there are too many to visit: the p-value 0.05 then has a standard error of 0.002.
@@ -144,6 +145,25 @@ pub fn compare(pairs: &[Pair<'_>], plan: &Plan) -> Result<Comparison, StatsError
     Ok(Paired::new(pairs, plan)?.compare(plan))
 }
 
+/// Compares on several metrics, each as [`compare`] does; what they draw alike is drawn once.
+///
+/// # Errors
+/// Of each question as of [`compare`].
+pub fn compare_each(questions: &[(Vec<Pair<'_>>, Plan)]) -> Vec<Result<Comparison, StatsError>> {
+    let paired = threads::map(questions.len(), |at| Paired::new(&questions[at].0, &questions[at].1));
+    let asked: Vec<(&Paired, &Plan)> =
+        paired.iter().zip(questions).filter_map(|(paired, (_, plan))| Some((paired.as_ref().ok()?, plan))).collect();
+    let intervals = intervals(&asked, ALPHA / 2.0);
+    let tests = threads::map(asked.len(), |at| asked[at].0.test(asked[at].1));
+    let compared = asked.iter().zip(intervals).zip(tests);
+    let mut compared = compared.map(|(((paired, plan), interval), test)| paired.compared(interval, test, plan));
+    let answer = |paired: &Result<Paired, StatsError>| match paired {
+        Ok(_) => compared.next().map(Ok),
+        Err(error) => Some(Err(error.clone())),
+    };
+    paired.iter().filter_map(answer).collect()
+}
+
 /// Asks whether *b* loses at most `plan.margin` against *a*: the one-sided 95 % bound against the margin.
 ///
 /// CPMP 2000, *Points to consider on switching between superiority and non-inferiority*, IV.2; the bound is the limit
@@ -176,6 +196,22 @@ fn outcome(largest_loss: f64, smallest_loss: f64, margin: f64) -> GateOutcome {
 pub(super) struct Draws {
     pub(super) replicates: usize,
     pub(super) flips: usize,
+}
+
+/// An interval, if there is one, and where it comes from.
+type Limits = (Option<(f64, f64)>, Method);
+
+/// The interval of each difference, see [`Paired::interval`].
+fn intervals(all: &[(&Paired, &Plan)], tail: f64) -> Vec<Limits> {
+    let known: Vec<Option<Limits>> = all.iter().map(|(paired, plan)| paired.without_draws(tail, plan)).collect();
+    let open = all.iter().zip(&known).filter(|(_, known)| known.is_none());
+    let open: Vec<_> =
+        open.map(|((paired, plan), _)| (paired.parts.as_slice(), paired.draws.replicates, plan.seed)).collect();
+    let mut drawn = Resampled::ratios(&open).into_iter().map(|resampled| match resampled.percentile(tail) {
+        Some(limits) => (Some(limits), Method::PercentileBootstrap),
+        None => (None, Method::NoInterval),
+    });
+    known.into_iter().filter_map(|known| known.or_else(|| drawn.next())).collect()
 }
 
 /// The differences by cluster.
@@ -214,8 +250,16 @@ impl Paired {
     }
 
     pub(super) fn compare(&self, plan: &Plan) -> Comparison {
-        let (interval, method) = self.interval(ALPHA / 2.0, plan);
-        let (p_value, permutation) = two_sided(&self.sums(), self.draws.flips, plan.seed);
+        self.compared(self.interval(ALPHA / 2.0, plan), self.test(plan), plan)
+    }
+
+    fn test(&self, plan: &Plan) -> (f64, Permutation) {
+        let sums: Vec<f64> = self.parts.iter().map(|part| part.sum).collect();
+        two_sided(&sums, self.draws.flips, plan.seed)
+    }
+
+    fn compared(&self, interval: Limits, test: (f64, Permutation), plan: &Plan) -> Comparison {
+        let ((interval, method), (p_value, permutation)) = (interval, test);
         Comparison {
             a: self.a,
             b: self.b,
@@ -250,10 +294,6 @@ impl Paired {
         all.sum / all.weight
     }
 
-    fn sums(&self) -> Vec<f64> {
-        self.parts.iter().map(|part| part.sum).collect()
-    }
-
     /// The difference that more than half of the clusters share, which mostly is none; 0 if they share no other.
     fn usual(&self) -> f64 {
         let mut differences: Vec<f64> = self.parts.iter().map(|part| part.sum / part.weight).collect();
@@ -282,22 +322,21 @@ impl Paired {
     /// differences between like runs are symmetric and both corrections then add noise. With 20 clusters of long-tailed
     /// latencies it covers 93 % (BCa 88 %, bootstrap-t 90 %); with 20 clusters of which a few became much slower 87 %
     /// (BCa 90 %, bootstrap-t 92 %).
-    fn interval(&self, tail: f64, plan: &Plan) -> (Option<(f64, f64)>, Method) {
+    fn interval(&self, tail: f64, plan: &Plan) -> Limits {
+        intervals(&[(self, plan)], tail).remove(0)
+    }
+
+    /// The interval where there is nothing to resample.
+    fn without_draws(&self, tail: f64, plan: &Plan) -> Option<Limits> {
         if self.parts.len() < 2 {
-            return (None, Method::NoInterval);
+            return Some((None, Method::NoInterval));
         }
         let usual = self.usual();
         let (departing, above, below) = self.departing(usual);
-        if departing < FEWEST_CLUSTERS {
-            return match plan.scale {
-                Scale::Unit => (Some(self.exact_interval(usual, above, below, tail)), Method::Exact),
-                Scale::Real => (None, Method::NoInterval),
-            };
-        }
-        match Resampled::ratio(&self.parts, self.draws.replicates, plan.seed).percentile(tail) {
-            Some((low, high)) => (Some((low, high)), Method::PercentileBootstrap),
-            None => (None, Method::NoInterval),
-        }
+        (departing < FEWEST_CLUSTERS).then(|| match plan.scale {
+            Scale::Unit => (Some(self.exact_interval(usual, above, below, tail)), Method::Exact),
+            Scale::Real => (None, Method::NoInterval),
+        })
     }
 
     /// What the difference can be when too few clusters depart from the usual one to resample them.

@@ -55,6 +55,46 @@ pub struct Estimate {
     pub method: Method,
 }
 
+/// An interval, if there is one, and where it comes from.
+type Limits = (Option<(f64, f64)>, Method);
+
+/// The estimate of each of several metrics, as [`Clustered::estimate`]; what they draw alike is drawn once.
+pub fn estimate_each(all: &[&Clustered], seed: u64) -> Vec<Option<Estimate>> {
+    estimate_with(all, seed, replicates_for)
+}
+
+/// With so many replicates for a number of clusters.
+pub(super) fn estimate_with(
+    all: &[&Clustered],
+    seed: u64,
+    replicates: impl Fn(usize) -> usize,
+) -> Vec<Option<Estimate>> {
+    let known: Vec<Option<(f64, Option<Limits>)>> =
+        all.iter().map(|metric| metric.mean().map(|value| (value, metric.without_draws(value)))).collect();
+    let open = all.iter().zip(&known).filter(|(_, known)| matches!(known, Some((_, None))));
+    let open: Vec<_> =
+        open.map(|(metric, _)| (metric.parts.as_slice(), replicates(metric.parts.len()), seed)).collect();
+    let mut drawn = open.iter().zip(Resampled::ratios(&open)).map(|((parts, ..), resampled)| {
+        match resampled.bca(&jackknife(parts), ALPHA / 2.0) {
+            Some((low, high)) if low < high => (Some((low, high)), Method::BcaBootstrap),
+            _ => (None, Method::NoInterval),
+        }
+    });
+    let estimate = |(metric, known): (&&Clustered, Option<(f64, Option<Limits>)>)| {
+        let (value, limits) = known?;
+        let (interval, method) = limits.or_else(|| drawn.next())?;
+        Some(Estimate {
+            value,
+            ci_low: interval.map(|interval| interval.0),
+            ci_high: interval.map(|interval| interval.1),
+            n_cases: metric.n_cases,
+            n_clusters: metric.parts.len(),
+            method,
+        })
+    };
+    all.iter().zip(known).map(estimate).collect()
+}
+
 impl Clustered {
     /// The mean over cases with its interval; `None` without cases.
     ///
@@ -64,39 +104,21 @@ impl Clustered {
     /// to 120 clusters where Student's t covers 93 to 95 %, and for latencies of 20 and 60 clusters 90 and 92 % where
     /// t covers 87 and 89 %.
     pub fn estimate(&self, seed: u64) -> Option<Estimate> {
-        self.estimate_with(replicates_for(self.parts.len()), seed)
+        estimate_each(&[self], seed).remove(0)
     }
 
-    pub(super) fn estimate_with(&self, replicates: usize, seed: u64) -> Option<Estimate> {
-        let value = self.mean()?;
-        let (interval, method) = self.interval(value, replicates, seed);
-        Some(Estimate {
-            value,
-            ci_low: interval.map(|interval| interval.0),
-            ci_high: interval.map(|interval| interval.1),
-            n_cases: self.n_cases,
-            n_clusters: self.parts.len(),
-            method,
-        })
-    }
-
-    fn interval(&self, value: f64, replicates: usize, seed: u64) -> (Option<(f64, f64)>, Method) {
+    /// The interval where there is nothing to resample.
+    fn without_draws(&self, value: f64) -> Option<Limits> {
         let clusters = self.parts.len();
         if self.binary && self.scale == Scale::Unit && clusters == self.n_cases {
             let successes = total(&self.parts).sum;
-            return (Some(wilson(successes, clusters as f64, ALPHA)), Method::Wilson);
+            return Some((Some(wilson(successes, clusters as f64, ALPHA)), Method::Wilson));
         }
         if clusters < 2 {
-            return (None, Method::NoInterval);
+            return Some((None, Method::NoInterval));
         }
-        if self.scale == Scale::Unit && self.too_uniform(value) {
-            return (Some(exact_share(value, effective_clusters(&self.parts))), Method::Exact);
-        }
-        let resampled = Resampled::ratio(&self.parts, replicates, seed);
-        match resampled.bca(&jackknife(&self.parts), ALPHA / 2.0) {
-            Some((low, high)) if low < high => (Some((low, high)), Method::BcaBootstrap),
-            _ => (None, Method::NoInterval),
-        }
+        let uniform = self.scale == Scale::Unit && self.too_uniform(value);
+        uniform.then(|| (Some(exact_share(value, effective_clusters(&self.parts))), Method::Exact))
     }
 
     /// Whether too few clusters differ from 0, from 1 or from each other for resampling to show what could have been.

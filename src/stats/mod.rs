@@ -16,10 +16,11 @@
 //! # Layout
 //! [`cluster`] and [`estimate`] (one run), [`mod@compare`] (two), [`arms`] (more than two), [`drift`] (one every night);
 //! [`agreement`], [`mod@quantile`], [`power`], [`multiple`] as their names say; below them `resample`, `signflip`,
-//! `exact` and `special` do the arithmetic.
+//! `exact` and `special` do the arithmetic, on the two `threads` where there is much of it.
 
 mod special;
 mod exact;
+mod threads;
 mod resample;
 mod signflip;
 pub mod agreement;
@@ -36,9 +37,9 @@ use serde::{Deserialize, Serialize};
 
 pub use agreement::Confusion;
 pub use cluster::{CaseMean, Clustered, average_repeats};
-pub use compare::{Comparison, Conclusion, Gate, GateOutcome, Pair, Plan, compare, non_inferiority};
+pub use compare::{Comparison, Conclusion, Gate, GateOutcome, Pair, Plan, compare, compare_each, non_inferiority};
 pub use drift::Drift;
-pub use estimate::{Estimate, Method};
+pub use estimate::{Estimate, Method, estimate_each};
 pub use multiple::holm;
 pub use quantile::{QuantileEstimate, clustered_quantile, quantile};
 

@@ -1,6 +1,10 @@
 //! The cluster bootstrap: whole clusters drawn with replacement, and the interval that its replicates give.
 //!
-//! Clusters enter as sums and weights, so a replicate costs as much as there are clusters, however many cases.
+//! Clusters enter as sums and weights, so a replicate costs as much as there are clusters, however many cases. Statistics
+//! over equally many clusters share their draws: each comes out as it would alone, and the draws are made once.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -8,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use super::FEWEST_CLUSTERS;
 use super::cluster::{Part, total};
 use super::special::{normal_cdf, normal_quantile, student_quantile};
+use super::threads;
 
 /// What a generator is for; the same seed gives unrelated draws for different purposes.
 #[derive(Clone, Copy)]
@@ -46,6 +51,18 @@ impl Clusters {
         Self { rng: generator(seed, Purpose::Bootstrap), n, per_word: (40 / bits.max(1)).max(1), left: 0, word: 0 }
     }
 
+    /// As if `draws` had been drawn already.
+    fn after(n: usize, seed: u64, draws: usize) -> Self {
+        let mut clusters = Self::new(n, seed);
+        let per_word = clusters.per_word as usize;
+        // The generator counts words of 32 bits.
+        clusters.rng.set_word_pos((draws / per_word) as u128 * 2);
+        for _ in 0..draws % per_word {
+            clusters.draw();
+        }
+        clusters
+    }
+
     #[inline]
     fn draw(&mut self) -> usize {
         if self.left == 0 {
@@ -66,6 +83,83 @@ pub(super) fn replicates_for(clusters: usize) -> usize {
     (5_000_000 / clusters.max(1)).clamp(1_000, 5_000)
 }
 
+/// Columns of numbers that are added up side by side.
+const LANES: usize = 8;
+/// A number of each column for every cluster.
+type Lanes = Vec<[f64; LANES]>;
+/// Draws that a thread makes at a time.
+const STRETCH: usize = 1 << 18;
+
+/// Numbers per cluster, to be summed over draws.
+#[derive(Default)]
+struct Columns {
+    columns: Vec<Vec<f64>>,
+}
+
+impl Columns {
+    /// The place of a column, which is added unless it is there.
+    fn place(&mut self, column: Vec<f64>) -> usize {
+        // Weights are mostly the same in all statistics.
+        let known = self.columns.iter().position(|known| *known == column);
+        known.unwrap_or_else(|| {
+            self.columns.push(column);
+            self.columns.len() - 1
+        })
+    }
+
+    /// The sum of each column over the clusters of each replicate.
+    fn sums(&self, replicates: usize, seed: u64) -> Vec<Vec<[f64; LANES]>> {
+        let n = self.columns.first().map_or(0, Vec::len);
+        let lanes: Vec<Lanes> = self.columns.chunks(LANES).map(|columns| interleaved(columns, n)).collect();
+        let each = (STRETCH / n.max(1)).clamp(1, replicates.max(1));
+        let stretch = |at: usize| sums_of(&lanes, n, at * each..((at + 1) * each).min(replicates), seed);
+        threads::map(replicates.div_ceil(each), stretch).into_iter().flatten().collect()
+    }
+}
+
+fn interleaved(columns: &[Vec<f64>], n: usize) -> Lanes {
+    let value = |lane: usize, at: usize| columns.get(lane).map_or(0.0, |column| column[at]);
+    (0..n).map(|at| std::array::from_fn(|lane| value(lane, at))).collect()
+}
+
+/// The sums of some of the replicates. Each is added up in the order of its draws, so that it matters to no bit of it
+/// what else is added up beside it, or on which thread.
+fn sums_of(lanes: &[Lanes], n: usize, replicates: Range<usize>, seed: u64) -> Vec<Vec<[f64; LANES]>> {
+    let mut clusters = Clusters::after(n, seed, replicates.start * n);
+    let mut drawn = vec![0; n];
+    let replicate = |_| {
+        drawn.fill_with(|| clusters.draw());
+        lanes.iter().map(|lanes| sum_over(lanes, &drawn)).collect()
+    };
+    replicates.map(replicate).collect()
+}
+
+fn sum_over(lanes: &Lanes, drawn: &[usize]) -> [f64; LANES] {
+    let mut sums = [0.0; LANES];
+    for at in drawn {
+        for (sum, value) in sums.iter_mut().zip(&lanes[*at]) {
+            *sum += value;
+        }
+    }
+    sums
+}
+
+/// Resamples ratios over equally many clusters.
+fn ratios_of(all: &[&[Part]], replicates: usize, seed: u64) -> Vec<Resampled> {
+    let mut columns = Columns::default();
+    let mut place = |parts: &[Part], value: fn(&Part) -> f64| columns.place(parts.iter().map(value).collect());
+    let places: Vec<(usize, usize)> =
+        all.iter().map(|parts| (place(parts, |part| part.sum), place(parts, |part| part.weight))).collect();
+    let sums = columns.sums(replicates, seed);
+    let of = |replicate: &[[f64; LANES]], place: usize| replicate[place / LANES][place % LANES];
+    let resampled = |(parts, (sum, weight)): (&&[Part], &(usize, usize))| {
+        let drawn = sums.iter().map(|replicate| of(replicate, *sum) / of(replicate, *weight));
+        let all = total(parts);
+        Resampled::new(all.sum / all.weight, parts.len(), drawn.filter(|value| value.is_finite()).collect())
+    };
+    all.iter().zip(&places).map(resampled).collect()
+}
+
 /// A statistic with its bootstrap replicates.
 pub(super) struct Resampled {
     pub(super) estimate: f64,
@@ -80,21 +174,19 @@ impl Resampled {
         Self { estimate, clusters, replicates }
     }
 
-    /// Resamples the ratio of sums over `parts`.
-    pub(super) fn ratio(parts: &[Part], replicates: usize, seed: u64) -> Self {
-        let mut clusters = Clusters::new(parts.len(), seed);
-        let mut replicate = || {
-            let (mut sum, mut weight) = (0.0, 0.0);
-            for _ in 0..parts.len() {
-                let part = parts[clusters.draw()];
-                sum += part.sum;
-                weight += part.weight;
-            }
-            sum / weight
-        };
-        let drawn = (0..replicates).map(|_| replicate()).filter(|value| value.is_finite()).collect();
-        let all = total(parts);
-        Self::new(all.sum / all.weight, parts.len(), drawn)
+    /// Resamples the ratio of sums over each of `all`, with so many replicates under that seed.
+    pub(super) fn ratios(all: &[(&[Part], usize, u64)]) -> Vec<Self> {
+        let mut alike: BTreeMap<(usize, usize, u64), Vec<usize>> = BTreeMap::new();
+        for (at, (parts, replicates, seed)) in all.iter().enumerate() {
+            alike.entry((parts.len(), *replicates, *seed)).or_default().push(at);
+        }
+        let mut found: Vec<(usize, Self)> = Vec::with_capacity(all.len());
+        for ((_, replicates, seed), members) in alike {
+            let parts: Vec<&[Part]> = members.iter().map(|at| all[*at].0).collect();
+            found.extend(members.into_iter().zip(ratios_of(&parts, replicates, seed)));
+        }
+        found.sort_by_key(|(at, _)| *at);
+        found.into_iter().map(|(_, resampled)| resampled).collect()
     }
 
     /// Resamples any statistic of the drawn clusters' indices; where it has no value the replicate is left out.
@@ -192,4 +284,40 @@ pub(super) fn sorted_quantile(values: &[f64], p: f64) -> f64 {
     let below = position.floor() as usize;
     let above = (below + 1).min(values.len() - 1);
     values[below] + (position - below as f64) * (values[above] - values[below])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One replicate after the other, as the text books have it.
+    fn plain(parts: &[Part], replicates: usize, seed: u64) -> Vec<f64> {
+        let mut clusters = Clusters::new(parts.len(), seed);
+        let mut replicate = || {
+            let drawn = (0..parts.len()).map(|_| parts[clusters.draw()]);
+            let all = drawn.fold((0.0, 0.0), |all, part| (all.0 + part.sum, all.1 + part.weight));
+            all.0 / all.1
+        };
+        let mut drawn: Vec<f64> = (0..replicates).map(|_| replicate()).collect();
+        drawn.sort_by(f64::total_cmp);
+        drawn
+    }
+
+    #[test]
+    fn shared_draws_on_two_threads_change_no_bit() {
+        let part = |metric: usize, at: usize| Part {
+            sum: ((at * 7919 + metric * 104_729) % 1000) as f64 / 7.0,
+            weight: (1 + (at + metric % 2) % 3) as f64,
+        };
+        // More draws than a thread makes at a time, at a number of clusters that shares no factor with the words.
+        for (n, replicates) in [(7, 100), (1013, 700)] {
+            let all: Vec<Vec<Part>> = (0..11).map(|m| (0..n).map(|at| part(m, at)).collect()).collect();
+            let few: Vec<Part> = (0..n / 2).map(|at| part(3, at)).collect();
+            let mut asked: Vec<(&[Part], usize, u64)> = all.iter().map(|parts| (&parts[..], replicates, 5)).collect();
+            asked.push((&few, replicates, 5));
+            for ((parts, ..), found) in asked.iter().zip(Resampled::ratios(&asked)) {
+                assert_eq!(found.replicates, plain(parts, replicates, 5));
+            }
+        }
+    }
 }

@@ -16,6 +16,10 @@ const ENUMERABLE: usize = 18;
 const LATTICE_STEPS: usize = 1 << 23;
 /// Sums of this many clusters are looked up, not added, when patterns are drawn.
 const BLOCK: usize = 8;
+/// Sign patterns of a block.
+const PATTERNS: usize = 1 << BLOCK;
+/// Patterns of all clusters that are added up side by side.
+const ABREAST: usize = 8;
 /// Sums closer than this share of the largest possible one are ties, not rounding.
 const TIE: f64 = 1e-9;
 
@@ -65,13 +69,21 @@ fn exact_on_lattice(steps: &[usize], observed: f64) -> f64 {
     }
     // |all - 2 minus| >= distance, and both tails weigh the same.
     let last = (all - distance) / 2;
-    let mut probability = vec![0.0; last + 1];
+    let (mut probability, mut next) = (vec![0.0; last + 1], vec![0.0; last + 1]);
     probability[0] = 1.0;
+    // The largest sum so far: beyond it there are zeros.
+    let mut most = 0;
     for &step in steps {
-        for minus in (0..=last).rev() {
-            let before = if minus >= step { probability[minus - step] } else { 0.0 };
-            probability[minus] = 0.5 * (probability[minus] + before);
+        most = (most + step).min(last);
+        let (kept, flipped) = next[..=most].split_at_mut(step.min(most + 1));
+        for (sum, stays) in kept.iter_mut().zip(&probability) {
+            *sum = 0.5 * stays;
         }
+        for (sum, (stays, flips)) in flipped.iter_mut().zip(probability[step.min(most + 1)..].iter().zip(&probability))
+        {
+            *sum = 0.5 * (stays + flips);
+        }
+        std::mem::swap(&mut probability, &mut next);
     }
     (2.0 * probability.iter().sum::<f64>()).min(1.0)
 }
@@ -85,24 +97,38 @@ fn count_patterns(sizes: &[f64], sum: f64, distance: f64) -> u64 {
 }
 
 /// The share of `draws` random patterns that end at least `distance` from zero, the observed one counted in.
+///
+/// Several patterns are added up side by side, each in the order of its blocks: a block is then at hand for all of them.
 fn drawn(sizes: &[f64], distance: f64, draws: usize, seed: u64) -> f64 {
-    let blocks: Vec<Vec<f64>> = sizes.chunks(BLOCK).map(all_sums).collect();
+    let blocks: Vec<[f64; PATTERNS]> = sizes.chunks(BLOCK).map(all_sums).collect();
     let mut rng = generator(seed, Purpose::SignFlip);
-    let mut bytes = vec![0; blocks.len()];
-    let extreme = (0..draws).filter(|_| {
-        rng.fill_bytes(&mut bytes);
-        let sum: f64 = blocks.iter().zip(&bytes).map(|(sums, byte)| sums[usize::from(*byte) % sums.len()]).sum();
-        sum.abs() >= distance
-    });
-    (extreme.count() + 1) as f64 / (draws + 1) as f64
+    let mut bytes = vec![0; blocks.len() * ABREAST];
+    let mut extreme = 0;
+    for start in (0..draws).step_by(ABREAST) {
+        let abreast = ABREAST.min(draws - start);
+        bytes.chunks_mut(blocks.len()).take(abreast).for_each(|pattern| rng.fill_bytes(pattern));
+        let sums = sums_abreast(&blocks, &bytes);
+        extreme += sums[..abreast].iter().filter(|sum| sum.abs() >= distance).count();
+    }
+    (extreme + 1) as f64 / (draws + 1) as f64
 }
 
-/// The sums of a block under each of its sign patterns, so that one random byte settles eight clusters.
-fn all_sums(block: &[f64]) -> Vec<f64> {
-    (0..1usize << block.len())
-        .map(|pattern| {
-            let signed = |(bit, size): (usize, &f64)| if pattern >> bit & 1 == 1 { *size } else { -size };
-            block.iter().enumerate().map(signed).sum()
-        })
-        .collect()
+fn sums_abreast(blocks: &[[f64; PATTERNS]], bytes: &[u8]) -> [f64; ABREAST] {
+    let patterns: [&[u8]; ABREAST] = std::array::from_fn(|at| &bytes[at * blocks.len()..][..blocks.len()]);
+    let mut sums = [0.0; ABREAST];
+    for (at, block) in blocks.iter().enumerate() {
+        for (sum, pattern) in sums.iter_mut().zip(&patterns) {
+            *sum += block[usize::from(pattern[at])];
+        }
+    }
+    sums
+}
+
+/// The sums of a block under each of its sign patterns, so that one random byte settles eight clusters. A block of
+/// fewer ignores the bits that it has no cluster for.
+fn all_sums(block: &[f64]) -> [f64; PATTERNS] {
+    std::array::from_fn(|pattern| {
+        let signed = |(bit, size): (usize, &f64)| if pattern >> bit & 1 == 1 { *size } else { -size };
+        block.iter().enumerate().map(signed).sum()
+    })
 }

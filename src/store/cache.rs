@@ -5,35 +5,41 @@
 //! asks while it is made and for ten times as long as it took: listings then take at most a tenth of the time, however
 //! slow the storage and however many panels refresh.
 
+mod published;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use bytes::Bytes;
+use futures::TryStreamExt;
 use object_store::path::Path as Key;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Semaphore;
 
+use published::{Published, Read};
+
+pub use published::Records;
+
 use super::lru::Lru;
-use super::{Store, StoreError, key, table};
+use super::{RESULTS, Store, StoreError, key, table};
 use crate::problem::did_you_mean;
 use crate::run::{CaseResult, Plan, Run, RunRecord};
+use crate::tally::Tallied;
 
 /// How long a listing may be old at most.
 const STALEST: Duration = Duration::from_secs(5);
 /// How long a storage that failed is not asked again, at least.
 const RETRY: Duration = Duration::from_millis(500);
-/// Records that are fetched at a time.
-const FETCHES: usize = 32;
 /// Runs that are decoded at a time: each may take tens of megabytes while it is.
 const DECODES: usize = 2;
-/// Bytes of `run.json` and `results.parquet` beyond which a file is not read.
-const LARGEST_RECORD: u64 = 16 << 20;
+/// Bytes of `results.parquet` beyond which it is not read.
 const LARGEST_RESULTS: u64 = 256 << 20;
 /// Bytes that are kept: of records, measured as JSON; of rows, in memory; of hashes.
 const KEPT_RECORDS: usize = 96 << 20;
 const KEPT_RUNS: usize = 64 << 20;
+const KEPT_TALLIES: usize = 32 << 20;
 const KEPT_HASHES: usize = 16 << 20;
 
 /// How often something was found in the cache, and how often it had to be read.
@@ -84,7 +90,7 @@ impl From<&ObjectMeta> for Version {
 }
 
 /// A run as a listing shows it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listed {
     /// Its id.
     pub id: String,
@@ -92,15 +98,6 @@ pub struct Listed {
     pub record: Option<Version>,
     /// State of its plan.
     pub plan: Option<Version>,
-}
-
-/// Published runs of a store.
-#[derive(Debug, Default)]
-pub struct Records {
-    /// Newest first.
-    pub records: Vec<Arc<RunRecord>>,
-    /// Why others could not be read, a line each.
-    pub damaged: Vec<String>,
 }
 
 type Kept<T> = Mutex<Lru<String, (String, T)>>;
@@ -113,10 +110,14 @@ pub struct Cache {
     counts: Counts,
     /// The last listing, or why there is none, and until when it serves.
     listing: tokio::sync::Mutex<Option<(Instant, Result<Listing, String>)>>,
-    /// Records, or why they cannot be read.
-    records: Kept<Result<Arc<RunRecord>, String>>,
+    /// The last that there was: one that shows the same is the same.
+    shown: Mutex<Listing>,
+    records: Kept<Read>,
+    /// Made of `records`, if they all fit in there: it keeps nothing that they do not.
+    published: tokio::sync::Mutex<Option<Arc<Published>>>,
     plans: Kept<Result<Arc<Plan>, String>>,
     runs: Kept<Arc<Run>>,
+    tallies: Kept<Arc<Tallied>>,
     hashes: Kept<Arc<[u64]>>,
     decodes: Semaphore,
 }
@@ -128,9 +129,12 @@ impl Cache {
             store,
             counts,
             listing: tokio::sync::Mutex::new(None),
+            shown: Mutex::default(),
             records: Mutex::new(Lru::new(KEPT_RECORDS)),
+            published: tokio::sync::Mutex::new(None),
             plans: Mutex::new(Lru::new(KEPT_RECORDS / 8)),
             runs: Mutex::new(Lru::new(KEPT_RUNS)),
+            tallies: Mutex::new(Lru::new(KEPT_TALLIES)),
             hashes: Mutex::new(Lru::new(KEPT_HASHES)),
             decodes: Semaphore::new(DECODES),
         }
@@ -152,7 +156,7 @@ impl Cache {
             return listed.map_err(|reason| self.again(reason));
         }
         let begun = Instant::now();
-        let listed = self.list().await.map(Arc::new);
+        let listed = self.list().await.map(|listed| self.shared(listed));
         let took = begun.elapsed();
         let (serves, kept) = match &listed {
             Ok(listed) => (took * 10, Ok(Arc::clone(listed))),
@@ -161,6 +165,15 @@ impl Cache {
         };
         *listing = Some((Instant::now() + serves.min(STALEST), kept));
         listed
+    }
+
+    /// The listing itself, or the one before it if nothing has changed.
+    fn shared(&self, listed: Vec<Listed>) -> Listing {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if **shown != listed {
+            *shown = Arc::new(listed);
+        }
+        Arc::clone(&shown)
     }
 
     /// The failure that somebody else has just met.
@@ -190,77 +203,27 @@ impl Cache {
         Ok(runs.into_iter().map(|(id, run)| Listed { id, ..run }).collect())
     }
 
-    /// The record of a listed run; `None` if it was never published.
+    /// A published run as far as figures go.
     ///
     /// # Errors
-    /// A damaged record, or a failing storage.
-    pub async fn record(&self, listed: &Listed) -> Result<Option<Arc<RunRecord>>, StoreError> {
-        let Some(version) = &listed.record else { return Ok(None) };
-        let file = key(&listed.id, "run.json");
-        if let Some(kept) = self.counts.records.count(kept(&self.records, &listed.id, version)) {
-            return kept.map(Some).map_err(|reason| self.store.damaged(&file, reason));
-        }
-        self.small(&file, version)?;
-        let found = match self.store.record(&listed.id).await {
-            Ok(Some(record)) => Ok(Arc::new(record)),
-            Ok(None) => return Ok(None),
-            Err(StoreError::Damaged { reason, .. }) => Err(reason),
-            Err(error) => return Err(error),
+    /// As [`Store::run`].
+    pub async fn tallied(&self, id: &str) -> Result<Arc<Tallied>, StoreError> {
+        let Some(version) = self.version(id, "run.json").await? else {
+            return self.store.tallied(id).await.map(Arc::new);
         };
-        keep(&self.records, &listed.id, version, found.clone(), version.size as usize);
-        found.map(Some).map_err(|reason| self.store.damaged(&file, reason))
-    }
-
-    /// The plan of a listed run, published or not.
-    ///
-    /// # Errors
-    /// A damaged plan, or a failing storage.
-    pub async fn plan(&self, listed: &Listed) -> Result<Option<Arc<Plan>>, StoreError> {
-        let Some(version) = &listed.plan else { return Ok(None) };
-        let file = key(&listed.id, "plan.json");
-        if let Some(kept) = kept(&self.plans, &listed.id, version) {
-            return kept.map(Some).map_err(|reason| self.store.damaged(&file, reason));
+        if let Some(tallied) = self.counts.runs.count(kept(&self.tallies, id, &version)) {
+            return Ok(tallied);
         }
-        self.small(&file, version)?;
-        let found = match self.store.plan(&listed.id).await {
-            Ok(Some(plan)) => Ok(Arc::new(plan)),
-            Ok(None) => return Ok(None),
-            Err(StoreError::Damaged { reason, .. }) => Err(reason),
-            Err(error) => return Err(error),
-        };
-        keep(&self.plans, &listed.id, version, found.clone(), version.size as usize);
-        found.map(Some).map_err(|reason| self.store.damaged(&file, reason))
-    }
-
-    fn small(&self, file: &Key, version: &Version) -> Result<(), StoreError> {
-        if version.size <= LARGEST_RECORD {
-            return Ok(());
+        let _turn = self.decodes.acquire().await;
+        // Whoever had the turn before may have been after the same run.
+        if let Some(tallied) = kept(&self.tallies, id, &version) {
+            return Ok(tallied);
         }
-        Err(self.store.damaged(file, format!("it has {} bytes, more than any record", version.size)))
-    }
-
-    /// The newest published runs that `wanted` takes, at most `limit`.
-    ///
-    /// # Errors
-    /// If the storage fails. A damaged run is told in the result.
-    pub async fn records(&self, limit: usize, wanted: impl Fn(&RunRecord) -> bool) -> Result<Records, StoreError> {
-        let listing = self.listing().await?;
-        let published = listing.iter().rev().filter(|listed| listed.record.is_some());
-        let reads: Vec<_> = published.map(|listed| self.record(listed).boxed()).collect();
-        let mut reads = stream::iter(reads).buffered(FETCHES);
-        let mut found = Records::default();
-        while let Some(read) = reads.next().await {
-            match read {
-                Ok(Some(record)) if wanted(&record) => found.records.push(record),
-                Ok(_) => {}
-                Err(error @ StoreError::Damaged { .. }) => found.damaged.push(error.to_string()),
-                Err(error) => return Err(error),
-            }
-            if found.records.len() >= limit {
-                break;
-            }
-        }
-        Ok(found)
+        let (record, results) = self.bytes(id).await?;
+        let tally = self.off_thread(id, move || table::decode::tally(results)).await?;
+        let tallied = Arc::new(Tallied { record, tally });
+        keep(&self.tallies, id, &version, Arc::clone(&tallied), tallied.tally.bytes() + version.size as usize);
+        Ok(tallied)
     }
 
     /// A published run with its rows.
@@ -286,18 +249,31 @@ impl Cache {
     }
 
     async fn decoded(&self, id: &str) -> Result<Run, StoreError> {
-        let file = key(id, "results.parquet");
-        if let Some(size) = self.version(id, "results.parquet").await?.map(|version| version.size)
+        let (record, bytes) = self.bytes(id).await?;
+        let results = self.off_thread(id, move || table::decode::rows(bytes)).await?;
+        Ok(Run { record, results })
+    }
+
+    /// Record and rows of a run as they are stored.
+    async fn bytes(&self, id: &str) -> Result<(RunRecord, Bytes), StoreError> {
+        if let Some(size) = self.version(id, RESULTS).await?.map(|version| version.size)
             && size > LARGEST_RESULTS
         {
-            return Err(self.store.damaged(&file, format!("it has {size} bytes, more than {LARGEST_RESULTS}")));
+            let reason = format!("it has {size} bytes, more than {LARGEST_RESULTS}");
+            return Err(self.store.damaged(&key(id, RESULTS), reason));
         }
-        let (record, bytes) = self.store.run_bytes(id).await?;
-        // Tens of milliseconds for a large run, which would hold up others on this thread.
-        let rows = tokio::task::spawn_blocking(move || table::decode(bytes)).await;
-        let rows = rows.unwrap_or_else(|_| Err("decoding it failed".to_owned()));
-        let results = rows.map_err(|reason| self.store.damaged(&file, reason))?;
-        Ok(Run { record, results })
+        self.store.run_bytes(id).await
+    }
+
+    /// Decodes rows where that holds up nobody: a large run takes tens of milliseconds.
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        id: &str,
+        decode: impl FnOnce() -> Result<T, String> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let decoded = tokio::task::spawn_blocking(decode).await;
+        let decoded = decoded.unwrap_or_else(|_| Err("decoding it failed".to_owned()));
+        decoded.map_err(|reason| self.store.damaged(&key(id, RESULTS), reason))
     }
 
     async fn version(&self, id: &str, file: &str) -> Result<Option<Version>, StoreError> {

@@ -9,6 +9,7 @@ mod kept;
 mod lru;
 mod parcel;
 mod place;
+mod segments;
 mod table;
 
 use std::path::PathBuf;
@@ -22,10 +23,13 @@ pub use cache::{Cache, Counts, Hits, Listed, Records, Version, beginning};
 pub use lru::Lru;
 pub use parcel::{Parcel, ParcelError};
 pub use place::{Access, STATE_VARIABLE};
+pub use segments::Segments;
+pub use table::Table;
 
 use crate::hash;
 use crate::problem::did_you_mean;
 use crate::run::{FORMAT, Plan, Run, RunRecord};
+use crate::tally::Tallied;
 
 /// The rows of a run.
 const RESULTS: &str = "results.parquet";
@@ -81,6 +85,16 @@ pub enum StoreError {
         /// Its hash now.
         found: String,
     },
+    /// Another machine works on a run.
+    #[error(
+        "run {run} in {url} is worked on by another machine: it has written the next segment of the journal\n  hint: stop one of them; `assay eval resume` on the other goes on with the answers of both"
+    )]
+    Taken {
+        /// The run.
+        run: String,
+        /// The store.
+        url: String,
+    },
     /// The storage itself failed.
     #[error("store {url}: {source}")]
     Storage {
@@ -97,6 +111,8 @@ pub struct Store {
     url: String,
     objects: Arc<dyn ObjectStore>,
     folder: PathBuf,
+    /// Whether it is a bucket, so that journals lie elsewhere.
+    bucket: bool,
 }
 
 impl Store {
@@ -120,7 +136,7 @@ impl Store {
     fn open_at(url: &str, access: &Access, create: bool) -> Result<Self, StoreError> {
         let refuse = |reason: String| StoreError::Url { url: url.to_owned(), reason };
         let place = place::open(url, access, create).map_err(refuse)?;
-        Ok(Self { url: place.url, objects: place.objects, folder: place.folder })
+        Ok(Self { url: place.url, objects: place.objects, folder: place.folder, bucket: place.bucket })
     }
 
     /// The store's URL.
@@ -129,8 +145,7 @@ impl Store {
     }
 
     /// Local folder of a run, for its journal: in the store itself where that is a folder, else below `ASSAY_STATE`
-    /// (by default `~/.local/state/assay`). A node that is lost before its run is published takes that journal along:
-    /// with a bucket as store, keep the folder on a disk that outlives the machine, or run again.
+    /// (by default `~/.local/state/assay`), from where it goes to the bucket in [`Segments`].
     pub fn folder(&self, id: &str) -> PathBuf {
         self.folder.join("runs").join(id)
     }
@@ -149,11 +164,24 @@ impl Store {
     /// # Errors
     /// If the storage fails; the run is then still unpublished and can be finished again.
     pub async fn commit(&self, run: &mut Run) -> Result<(), StoreError> {
-        let id = run.record.plan.id.clone();
-        let table = table::encode(&run.results).map_err(|reason| self.damaged(&key(&id, RESULTS), reason))?;
-        run.record.results_sha256 = hash::sha256(&table);
+        let table = table::encode(&run.results);
+        self.commit_file(&mut run.record, table).await
+    }
+
+    /// [`Store::commit`] of rows that were turned into a table as they came.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn publish(&self, record: &mut RunRecord, table: Table) -> Result<(), StoreError> {
+        self.commit_file(record, table.finish()).await
+    }
+
+    async fn commit_file(&self, record: &mut RunRecord, table: Result<Vec<u8>, String>) -> Result<(), StoreError> {
+        let id = record.plan.id.clone();
+        let table = table.map_err(|reason| self.damaged(&key(&id, RESULTS), reason))?;
+        record.results_sha256 = hash::sha256(&table);
         self.put(&key(&id, RESULTS), table).await?;
-        self.put(&key(&id, "run.json"), to_json(&run.record)).await
+        self.put(&key(&id, "run.json"), to_json(record)).await
     }
 
     /// Replaces the results and the record of a published run. The record stays the commit: until it is replaced the old
@@ -206,8 +234,19 @@ impl Store {
     /// An unknown or unpublished run, damaged files, or a failing storage.
     pub async fn run(&self, id: &str) -> Result<Run, StoreError> {
         let (record, bytes) = self.run_bytes(id).await?;
-        let results = table::decode(bytes).map_err(|reason| self.damaged(&key(id, RESULTS), reason))?;
+        let results = table::decode::rows(bytes).map_err(|reason| self.damaged(&key(id, RESULTS), reason))?;
         Ok(Run { record, results })
+    }
+
+    /// A published run as far as figures go: no question and no answer is read, and its rows are held to the record's
+    /// hash all the same.
+    ///
+    /// # Errors
+    /// As [`Store::run`].
+    pub async fn tallied(&self, id: &str) -> Result<Tallied, StoreError> {
+        let (record, bytes) = self.run_bytes(id).await?;
+        let tally = table::decode::tally(bytes).map_err(|reason| self.damaged(&key(id, RESULTS), reason))?;
+        Ok(Tallied { record, tally })
     }
 
     /// A published run's record, and its results as they are stored, held to the record's hash.

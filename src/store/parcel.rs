@@ -133,8 +133,8 @@ fn check(record: &RunRecord, results: &Bytes) -> Result<(), ParcelError> {
     if hash::sha256(results) != record.results_sha256 {
         return damaged("results.parquet is not the one that run.json names".to_owned());
     }
-    let rows =
-        table::decode(results.clone()).map_err(|reason| ParcelError::Damaged(format!("results.parquet: {reason}")))?;
+    let rows = table::decode::rows(results.clone())
+        .map_err(|reason| ParcelError::Damaged(format!("results.parquet: {reason}")))?;
     let answers: usize = record.classes.values().sum();
     let expected = plan.dataset.cases.checked_mul(plan.experiment.repeats as usize);
     if rows.len() != answers || expected != Some(answers) {
@@ -177,7 +177,8 @@ impl Store {
         }
     }
 
-    async fn create(&self, key: &object_store::path::Path, bytes: Vec<u8>) -> Result<(), StoreError> {
+    /// Writes a file that must not be there yet.
+    pub(super) async fn create(&self, key: &object_store::path::Path, bytes: Vec<u8>) -> Result<(), StoreError> {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let put = object_store::ObjectStore::put_opts(self.objects.as_ref(), key, bytes.into(), options).await;
         put.map(|_| ()).map_err(|source| self.failed(source))

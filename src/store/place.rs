@@ -65,6 +65,8 @@ pub(super) struct Place {
     pub(super) objects: Arc<dyn ObjectStore>,
     /// Where journals lie.
     pub(super) folder: PathBuf,
+    /// Whether it is a bucket.
+    pub(super) bucket: bool,
 }
 
 /// Opens a path or a `file://` or `s3://` URL; the reason of a refusal is for a person. A folder must exist unless it
@@ -84,7 +86,7 @@ fn local(path: &Path, create: bool) -> Result<Place, String> {
     }
     let folder = std::path::absolute(path).map_err(|error| error.to_string())?;
     let objects = LocalFileSystem::new_with_prefix(&folder).map_err(|error| error.to_string())?;
-    Ok(Place { url: format!("file://{}", folder.display()), objects: Arc::new(objects), folder })
+    Ok(Place { url: format!("file://{}", folder.display()), objects: Arc::new(objects), folder, bucket: false })
 }
 
 fn bucket(place: &str, access: &Access) -> Result<Place, String> {
@@ -99,7 +101,7 @@ fn bucket(place: &str, access: &Access) -> Result<Place, String> {
     let folder = state_folder()?.join(&hash::sha256(&url)[..16]);
     let objects: Arc<dyn ObjectStore> =
         if prefix.as_ref().is_empty() { Arc::new(objects) } else { Arc::new(PrefixStore::new(objects, prefix)) };
-    Ok(Place { url, objects, folder })
+    Ok(Place { url, objects, folder, bucket: true })
 }
 
 fn builder(bucket: &str, access: &Access) -> Result<AmazonS3Builder, String> {

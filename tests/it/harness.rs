@@ -1,6 +1,7 @@
 //! The harness from outside: the real binary, a real llama-server, an installation in a folder of its own.
 
 mod analyze;
+mod bucket;
 mod crashes;
 mod faults;
 mod folder;

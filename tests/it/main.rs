@@ -11,4 +11,5 @@ mod loki;
 mod parsers;
 mod pipeline;
 mod plugin;
+mod s3;
 mod tidy;

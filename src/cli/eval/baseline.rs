@@ -113,6 +113,11 @@ async fn show(store: &Store, name: &str, json: bool) -> Result<()> {
         return Ok(());
     }
     println!("baseline {name}: {} since {}", baseline.run, baseline.set);
-    println!("results {}, run.json {}\n{}", baseline.results_sha256, baseline.record_sha256, report::table(&[&run]));
+    println!(
+        "results {}, run.json {}\n{}",
+        baseline.results_sha256,
+        baseline.record_sha256,
+        report::table(&[&run.record])
+    );
     Ok(())
 }

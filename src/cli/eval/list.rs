@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::report;
 use crate::cli::output::conclusions;
-use crate::compare::{amount, compare_runs, difference};
+use crate::compare::{amount, compare_tallied, difference};
 use crate::run::{Plan, RunRecord};
 use crate::score::Metric;
 use crate::store::Store;
@@ -91,7 +91,7 @@ pub(super) async fn show(store: &Store, reference: &str, json: bool) -> Result<(
         println!("cost: {cost}");
     }
     let classes: Vec<String> = run.record.classes.iter().map(|(class, count)| format!("{class} {count}")).collect();
-    println!("outcomes: {}\n\n{}", classes.join(", "), report::table(&[&run]));
+    println!("outcomes: {}\n\n{}", classes.join(", "), report::table(&[&run.record]));
     Ok(())
 }
 
@@ -112,11 +112,11 @@ pub(super) async fn compare(
     margin: Option<f64>,
     json: bool,
 ) -> Result<()> {
-    let (a, b) = (store.run(&store.find(a).await?).await?, store.run(&store.find(b).await?).await?);
+    let (a, b) = (store.tallied(&store.find(a).await?).await?, store.tallied(&store.find(b).await?).await?);
     let experiment = &a.record.plan.experiment;
     let primary = metric.unwrap_or(experiment.primary);
     let margin = margin.unwrap_or(if primary == experiment.primary { experiment.margin } else { 0.0 });
-    let comparison = compare_runs(&a, &b, primary, margin, experiment.seed)?;
+    let comparison = compare_tallied(&a, &b, primary, margin, experiment.seed)?;
     if json {
         println!("{}", serde_json::to_string_pretty(&comparison)?);
         return Ok(());

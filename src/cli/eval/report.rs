@@ -8,9 +8,9 @@ use comfy_table::{CellAlignment, Table};
 use serde_json::json;
 
 use crate::cli::output::conclusions;
-use crate::compare::compare_runs;
+use crate::compare::compare_tallied;
 use crate::harness::Outcome;
-use crate::run::{Metrics, Run};
+use crate::run::{Metrics, RunRecord};
 use crate::score::{Metric, Unit};
 use crate::stats::Estimate;
 use crate::store::Store;
@@ -31,8 +31,8 @@ const SHOWN: [Metric; 10] = [
 ];
 
 /// Prints the whole report of a session on stdout.
-pub(super) fn session(store: &Store, outcomes: &[Outcome], json: bool) -> Result<()> {
-    let runs: Vec<&Run> = outcomes
+pub(super) async fn session(store: &Store, outcomes: &[Outcome], json: bool) -> Result<()> {
+    let runs: Vec<&RunRecord> = outcomes
         .iter()
         .filter_map(|outcome| match outcome {
             Outcome::Published(run) => Some(run.as_ref()),
@@ -43,17 +43,17 @@ pub(super) fn session(store: &Store, outcomes: &[Outcome], json: bool) -> Result
         })
         .collect();
     let Some(first) = runs.first() else { return Ok(()) };
-    let experiment = &first.record.plan.experiment;
+    let experiment = &first.plan.experiment;
     let mut comparisons = Vec::new();
     for contrast in &experiment.contrasts {
-        let find = |name: &str| runs.iter().find(|run| run.record.plan.arm.name == name);
+        let find = |name: &str| runs.iter().find(|run| run.plan.arm.name == name);
         if let (Some(a), Some(b)) = (find(&contrast.a), find(&contrast.b)) {
-            comparisons.push(compare_runs(a, b, experiment.primary, experiment.margin, experiment.seed)?);
+            let (a, b) = (store.tallied(&a.plan.id).await?, store.tallied(&b.plan.id).await?);
+            comparisons.push(compare_tallied(&a, &b, experiment.primary, experiment.margin, experiment.seed)?);
         }
     }
     if json {
-        let records: Vec<_> = runs.iter().map(|run| &run.record).collect();
-        println!("{}", serde_json::to_string_pretty(&json!({ "runs": records, "comparisons": comparisons }))?);
+        println!("{}", serde_json::to_string_pretty(&json!({ "runs": runs, "comparisons": comparisons }))?);
         return Ok(());
     }
     println!("{}", table(&runs));
@@ -66,30 +66,30 @@ pub(super) fn session(store: &Store, outcomes: &[Outcome], json: bool) -> Result
 }
 
 /// Metrics down, arms across; each value with its 95 % interval.
-pub(super) fn table(runs: &[&Run]) -> Table {
+pub(super) fn table(runs: &[&RunRecord]) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
     let header = runs.iter().map(|run| title(run));
     table.set_header(std::iter::once("metric".to_owned()).chain(header));
     for metric in SHOWN {
-        let cells = runs.iter().map(|run| cell(run.record.metrics.get(&metric), metric.unit()));
+        let cells = runs.iter().map(|run| cell(run.metrics.get(&metric), metric.unit()));
         table.add_row(std::iter::once(metric.to_string()).chain(cells));
     }
     let share = |estimate: Option<&Estimate>| cell(estimate, Unit::Share);
-    table.add_row(row("component_f1, micro", runs, |run| share(run.record.component_micro_f1.as_ref())));
+    table.add_row(row("component_f1, micro", runs, |run| share(run.component_micro_f1.as_ref())));
     // A kappa is no share: 1 is perfect, 0 what chance gives.
-    table.add_row(row("severity kappa, quadratic", runs, |run| kappa(run.record.severity_kappa.as_ref())));
+    table.add_row(row("severity kappa, quadratic", runs, |run| kappa(run.severity_kappa.as_ref())));
     table.add_row(row("failed / abstained", runs, |run| {
-        let count = |class: &Class| run.record.classes.get(class).copied().unwrap_or_default();
+        let count = |class: &Class| run.classes.get(class).copied().unwrap_or_default();
         let failed: usize = Class::ALL.iter().filter(|class| class.is_model_failure()).map(count).sum();
-        format!("{failed} / {} of {}", count(&Class::Abstained), run.results.len())
+        format!("{failed} / {} of {}", count(&Class::Abstained), run.classes.values().sum::<usize>())
     }));
     table.add_row(row("latency p50 / p95", runs, |run| {
-        let quantiles: Vec<String> = run.record.latency_ms.iter().take(2).map(|q| milliseconds(q.value)).collect();
+        let quantiles: Vec<String> = run.latency_ms.iter().take(2).map(|q| milliseconds(q.value)).collect();
         quantiles.join(" / ")
     }));
     table.add_row(row("prompt / answer tokens", runs, |run| {
-        let mean = |metric| run.record.metrics.get(&metric).map(|estimate: &Estimate| format!("{:.0}", estimate.value));
+        let mean = |metric| run.metrics.get(&metric).map(|estimate: &Estimate| format!("{:.0}", estimate.value));
         let tokens = [mean(Metric::PromptTokens), mean(Metric::CompletionTokens)];
         tokens.map(|mean| mean.unwrap_or_else(|| "-".to_owned())).join(" / ")
     }));
@@ -100,16 +100,16 @@ pub(super) fn table(runs: &[&Run]) -> Table {
 }
 
 /// Metrics of a run by the name of a subset.
-type Grouped = fn(&Run) -> &BTreeMap<String, Metrics>;
+type Grouped = fn(&RunRecord) -> &BTreeMap<String, Metrics>;
 
 /// The primary metric by split and family.
-fn splits(runs: &[&Run]) -> Table {
-    let primary = runs[0].record.plan.experiment.primary;
+fn splits(runs: &[&RunRecord]) -> Table {
+    let primary = runs[0].plan.experiment.primary;
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
-    let header = runs.iter().map(|run| run.record.plan.arm.name.clone());
+    let header = runs.iter().map(|run| run.plan.arm.name.clone());
     table.set_header(std::iter::once(format!("{primary} by")).chain(header));
-    let groups: [(&str, Grouped); 2] = [("split", |run| &run.record.by_split), ("family", |run| &run.record.by_family)];
+    let groups: [(&str, Grouped); 2] = [("split", |run| &run.by_split), ("family", |run| &run.by_family)];
     for (kind, group) in groups {
         for name in group(runs[0]).keys() {
             let cells = runs.iter().map(|run| {
@@ -126,12 +126,12 @@ fn splits(runs: &[&Run]) -> Table {
     table
 }
 
-fn row(name: &str, runs: &[&Run], value: impl Fn(&Run) -> String) -> Vec<String> {
+fn row(name: &str, runs: &[&RunRecord], value: impl Fn(&RunRecord) -> String) -> Vec<String> {
     std::iter::once(name.to_owned()).chain(runs.iter().map(|run| value(run))).collect()
 }
 
-fn title(run: &Run) -> String {
-    let plan = &run.record.plan;
+fn title(run: &RunRecord) -> String {
+    let plan = &run.plan;
     let model = &plan.model.spec;
     let demo = if model.demo { "\ndemo model" } else { "" };
     format!("{}\n{}\n{}{demo}", plan.arm.name, plan.arm.choice, plan.arm.model)
@@ -163,25 +163,25 @@ fn milliseconds(value: f64) -> String {
     if value < 10.0 { format!("{value:.1} ms") } else { format!("{value:.0} ms") }
 }
 
-fn footer(store: &Store, runs: &[&Run]) {
-    let plan = &runs[0].record.plan;
+fn footer(store: &Store, runs: &[&RunRecord]) {
+    let plan = &runs[0].plan;
     let data = &plan.dataset;
     println!(
         "\n{} {}, {} cases from {} captures; 95 % intervals over captures; profile {}.",
         data.name,
         &data.sha256[..12.min(data.sha256.len())],
         data.cases,
-        runs[0].record.metrics.get(&plan.experiment.primary).map_or(0, |estimate| estimate.n_clusters),
+        runs[0].metrics.get(&plan.experiment.primary).map_or(0, |estimate| estimate.n_clusters),
         plan.experiment.profile.as_str()
     );
-    if runs.iter().any(|run| run.record.plan.model.spec.demo) {
+    if runs.iter().any(|run| run.plan.model.spec.demo) {
         println!("The demo model exists to show the machinery; its figures say nothing about LLMs reading logs.");
     }
     println!("Runs: {}", store.url());
     for run in runs {
-        println!("  {}", run.record.plan.id);
+        println!("  {}", run.plan.id);
     }
-    let arms: Vec<&str> = runs.iter().map(|run| run.record.plan.arm.name.as_str()).collect();
+    let arms: Vec<&str> = runs.iter().map(|run| run.plan.arm.name.as_str()).collect();
     println!("Next: assay eval report {} --out report.html", arms.join(" "));
     println!("      ./just host-demo shows what Grafana gets; ./just demo --model FILE.gguf asks a model of yours");
 }

@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
 use super::StoreArgs;
-use crate::golden::Dataset;
-use crate::installation::Installation;
+use crate::golden::Case;
+use crate::installation::{Installation, Shelf};
 use crate::report::{Logs, Report, Sources};
 use crate::run::Run;
 
@@ -41,15 +41,17 @@ pub(super) async fn write(root: &Path, args: &ReportPage) -> Result<()> {
     for reference in &args.runs {
         runs.push(store.run(&store.find(reference).await?).await?);
     }
-    let golden = golden(root, &runs[0]);
-    let logs = match &golden {
-        Ok((installation, dataset)) => Ok(Logs { dataset, pipeline: &installation.pipeline }),
-        Err(reason) => {
-            eprintln!("warning: the page shows no log lines: {reason}");
-            Err(reason.replace('\n', " "))
-        }
-    };
-    let report = Report::new(&Sources { runs: &runs, logs })?;
+    let logs = golden(root, &runs[0]).map_err(|reason| {
+        eprintln!("warning: the page shows no log lines: {reason}");
+        reason.replace('\n', " ")
+    });
+    let case = |id: &str| logs.as_ref().ok().and_then(|(_, shelf)| found(shelf, id));
+    let sources = logs.as_ref().map_err(Clone::clone).map(|(installation, shelf)| Logs {
+        dataset: &shelf.manifest,
+        case: &case,
+        pipeline: &installation.pipeline,
+    });
+    let report = Report::new(&Sources { runs: &runs, logs: sources })?;
     let text = match format(args) {
         Format::Html => report.html(),
         Format::Markdown => report.markdown(),
@@ -65,15 +67,21 @@ pub(super) async fn write(root: &Path, args: &ReportPage) -> Result<()> {
 }
 
 /// What log lines are made from: the installation with the very dataset that the runs were made over.
-fn golden(root: &Path, run: &Run) -> Result<(Installation, Dataset), String> {
+fn golden(root: &Path, run: &Run) -> Result<(Installation, Shelf), String> {
     let installation = Installation::load(root).map_err(|problem| problem.to_string())?;
     let wanted = &run.record.plan.dataset;
-    let dataset = installation.dataset(&wanted.name).map_err(|problem| problem.to_string())?;
-    if dataset.manifest.sha256 == wanted.sha256 {
-        return Ok((installation, dataset));
+    let shelf = installation.shelf(&wanted.name).map_err(|problem| problem.to_string())?;
+    if shelf.manifest.sha256 == wanted.sha256 {
+        return Ok((installation, shelf));
     }
-    let (name, at_hand) = (&wanted.name, &dataset.manifest.sha256);
+    let (name, at_hand) = (&wanted.name, &shelf.manifest.sha256);
     Err(format!("{name} at hand has sha256 {at_hand}, run {} was made over {}", run.record.plan.id, wanted.sha256))
+}
+
+/// A case of the dataset; one that was changed meanwhile is left out, and told.
+fn found(shelf: &Shelf, id: &str) -> Option<Case> {
+    let number = shelf.ids().position(|case| case == id)?;
+    shelf.case(number).inspect_err(|problem| eprintln!("warning: {problem}")).ok()
 }
 
 fn format(args: &ReportPage) -> Format {

@@ -49,7 +49,7 @@ pub(super) async fn reproduce(root: &Path, args: &Reproduce) -> Result<ExitCode>
     let Some(Outcome::Published(repetition)) = drive(session).await?.pop() else {
         bail!("the repetition is partial: `assay eval resume` finishes it; then `assay eval compare` holds it against");
     };
-    let found = reproduction(&original, &repetition);
+    let found = reproduction(&original, &store.run(&repetition.plan.id).await?);
     if args.json {
         println!("{}", serde_json::to_string_pretty(&found)?);
     } else {

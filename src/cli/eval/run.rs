@@ -105,7 +105,7 @@ pub(super) async fn drive(session: Session<'_>) -> Result<Vec<Outcome>> {
 
 async fn finish(session: Session<'_>, store: &Store, json: bool) -> Result<()> {
     let outcomes = drive(session).await?;
-    report::session(store, &outcomes, json)?;
+    report::session(store, &outcomes, json).await?;
     let partial: Vec<&Plan> = outcomes
         .iter()
         .filter_map(|outcome| match outcome {

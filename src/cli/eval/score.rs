@@ -28,7 +28,8 @@ pub(in crate::cli) struct Score {
 pub(super) async fn score(root: &Path, args: &Score) -> Result<()> {
     let store = args.store.open()?;
     let stored = store.run(&store.find(&args.run).await?).await?;
-    let rescored = rescore(&Installation::load(root)?, &stored)?;
+    let scorer = stored.record.plan.pipeline.scorer.clone();
+    let rescored = rescore(&Installation::load(root)?, stored)?;
     if args.json {
         let value = json!({
             "run": rescored.run.record, "changes": rescored.changes, "rows_changed": rescored.rows_changed,
@@ -37,12 +38,18 @@ pub(super) async fn score(root: &Path, args: &Score) -> Result<()> {
     } else {
         print(&rescored);
     }
-    if args.write { write(&store, &stored.record.plan.pipeline.scorer, rescored).await } else { Ok(()) }
+    if args.write { write(&store, &scorer, rescored).await } else { Ok(()) }
 }
 
 fn print(rescored: &Rescored) {
     let plan = &rescored.run.record.plan;
-    println!("{} · {} · scorer {}\n{}", plan.id, plan.title(), plan.pipeline.scorer, report::table(&[&rescored.run]));
+    println!(
+        "{} · {} · scorer {}\n{}",
+        plan.id,
+        plan.title(),
+        plan.pipeline.scorer,
+        report::table(&[&rescored.run.record])
+    );
     if rescored.changes.is_empty() {
         println!("No figure differs from what is stored.");
     }

@@ -9,12 +9,13 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Ask, QueryType};
-use crate::compare::{Refusal, Row, RunComparison, compare_runs};
+use crate::compare::{Refusal, Row, RunComparison, compare_tallied};
 use crate::frame::{Config, Field, Frame, FrameType, Severity};
 use crate::plugin::error::{QueryError, one_line};
-use crate::run::{Run, RunRecord};
+use crate::run::RunRecord;
 use crate::score::Metric;
 use crate::store::Lru;
+use crate::tally::Tallied;
 
 /// `compare` in the registry.
 pub(super) const TYPE: QueryType = QueryType { name: "compare", answer: |ask| Box::pin(answer(ask)) };
@@ -24,7 +25,7 @@ const KEPT: usize = 4 << 20;
 const KEPT_EACH: usize = 8 << 10;
 
 /// Comparisons that were computed. Runs do not change and the draws are seeded: the answer is the same each time, and
-/// the resampling of a large dataset takes a second.
+/// the resampling of a large dataset takes a tenth of a second.
 #[derive(Debug)]
 pub(in crate::plugin) struct Comparisons {
     kept: Mutex<Lru<String, Arc<RunComparison>>>,
@@ -45,12 +46,12 @@ impl Comparisons {
 
     async fn of(
         &self,
-        a: Arc<Run>,
-        b: Arc<Run>,
+        a: Arc<Tallied>,
+        b: Arc<Tallied>,
         metric: Metric,
         margin: f64,
     ) -> Result<Arc<RunComparison>, QueryError> {
-        let state = |run: &Run| format!("{} {}", run.record.plan.id, run.record.results_sha256);
+        let state = |run: &Tallied| format!("{} {}", run.record.plan.id, run.record.results_sha256);
         let key = format!("{} {} {metric} {}", state(&a), state(&b), margin.to_bits());
         if let Some(kept) = self.get(&key) {
             return Ok(kept);
@@ -85,7 +86,7 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
     let query: Query = ask.fields()?;
     let store = ask.instance.store()?;
     let (a, b) = (store.find(&query.a).await?, store.find(&query.b).await?);
-    let (a, b) = (store.run(&a).await?, store.run(&b).await?);
+    let (a, b) = (store.tallied(&a).await?, store.tallied(&b).await?);
     let declared = declared(&a.record, &b.record);
     let metric = match (query.metric, declared) {
         (Some(metric), _) | (None, Some(metric)) => metric,
@@ -118,9 +119,9 @@ fn undeclared(a: &RunRecord, b: &RunRecord) -> QueryError {
 }
 
 /// Compares off the async threads: the resampling takes one core for a moment.
-async fn computed(a: Arc<Run>, b: Arc<Run>, metric: Metric, margin: f64) -> Result<RunComparison, QueryError> {
+async fn computed(a: Arc<Tallied>, b: Arc<Tallied>, metric: Metric, margin: f64) -> Result<RunComparison, QueryError> {
     let seed = b.record.plan.experiment.seed;
-    let compared = tokio::task::spawn_blocking(move || compare_runs(&a, &b, metric, margin, seed)).await;
+    let compared = tokio::task::spawn_blocking(move || compare_tallied(&a, &b, metric, margin, seed)).await;
     let compared = compared.map_err(|_| QueryError::Defect("the comparison was cut short".to_owned()))?;
     compared.map_err(|refusal: Refusal| QueryError::Refused(one_line(&refusal)))
 }

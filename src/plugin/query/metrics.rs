@@ -5,16 +5,15 @@
 //! would become an alert instance of its own. A run outside the panel's time range is left out and counted in a notice.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::json;
 
-use super::select::{self, MAX_RUNS};
+use super::select::{self, Group, MAX_RUNS};
 use super::{Ask, QueryType, shown};
 use crate::frame::{Field, Frame, FrameType, Severity, Visualisation};
 use crate::plugin::error::QueryError;
-use crate::run::RunRecord;
+use crate::run::Plan;
 use crate::score::Metric;
 use crate::stats::Estimate;
 use crate::stream::Labels;
@@ -46,13 +45,13 @@ fn all() -> usize {
 }
 
 /// One point.
-struct Point {
+struct Point<'r> {
     time: i64,
-    estimate: Estimate,
-    run: Arc<RunRecord>,
+    estimate: &'r Estimate,
+    plan: &'r Plan,
 }
 
-type Series = BTreeMap<Labels, Vec<Point>>;
+type Series<'r> = BTreeMap<Labels, Vec<Point<'r>>>;
 
 async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
     let (query, filter) = ask.filtered::<Query>()?;
@@ -61,7 +60,7 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
     }
     let cache = ask.instance.store()?;
     let found = select::records(&cache, &filter, query.limit).await?;
-    let (mut series, mut outside, mut without) = (Series::new(), 0, 0);
+    let (mut alike, mut outside, mut without) = (BTreeMap::<_, Vec<Point<'_>>>::new(), 0, 0);
     // Oldest first: a series must ascend in time.
     for record in found.records.iter().rev() {
         let Some(time) = record.plan.started.timestamp_nanos_opt() else { continue };
@@ -74,14 +73,11 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
                 without += 1;
                 continue;
             };
-            let mut labels = select::labels(&record.plan);
-            labels.0.extend(group.0);
-            series.entry(labels).or_default().push(Point { time, estimate: estimate.clone(), run: Arc::clone(record) });
+            let points = alike.entry((select::series(&record.plan), group)).or_default();
+            points.push(Point { time, estimate, plan: &record.plan });
         }
     }
-    for points in series.values_mut() {
-        points.sort_by_key(|point| point.time);
-    }
+    let series: Series<'_> = alike.into_iter().map(|((_, group), points)| labelled(group, points)).collect();
     if ask.alert {
         return Ok(series.iter().map(|(labels, points)| for_alert(query.metric, labels, points)).collect());
     }
@@ -98,15 +94,23 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
     Ok(frames)
 }
 
+/// A series in the order of time, with its labels.
+fn labelled<'r>(group: Group<'_>, mut points: Vec<Point<'r>>) -> (Labels, Vec<Point<'r>>) {
+    points.sort_by_key(|point| point.time);
+    let mut labels = points.first().map(|point| select::labels(point.plan)).unwrap_or_default();
+    labels.0.extend(group.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    (labels, points)
+}
+
 /// A series for an alert rule: time and value, labels on the value.
-fn for_alert(metric: Metric, labels: &Labels, points: &[Point]) -> Frame {
+fn for_alert(metric: Metric, labels: &Labels, points: &[Point<'_>]) -> Frame {
     Frame::new(metric.as_str(), FrameType::TimeSeriesMulti)
         .with(Field::time("time", points.iter().map(|point| point.time)))
         .with(Field::float(metric.as_str(), points.iter().map(|point| point.estimate.value)).labelled(labels.clone()))
 }
 
 /// A frame per series, at least one: an empty answer has to say why somewhere.
-fn for_panel(ask: &Ask, metric: Metric, series: &Series) -> Vec<Frame> {
+fn for_panel(ask: &Ask, metric: Metric, series: &Series<'_>) -> Vec<Frame> {
     let telling = telling(series.keys());
     let mut frames: Vec<Frame> =
         series.iter().map(|(labels, points)| panel(ask, metric, labels, &title(labels, &telling), points)).collect();
@@ -116,9 +120,9 @@ fn for_panel(ask: &Ask, metric: Metric, series: &Series) -> Vec<Frame> {
     frames
 }
 
-fn panel(ask: &Ask, metric: Metric, labels: &Labels, title: &str, points: &[Point]) -> Frame {
+fn panel(ask: &Ask, metric: Metric, labels: &Labels, title: &str, points: &[Point<'_>]) -> Frame {
     let bound = |name: &str, of: fn(&Estimate) -> Option<f64>| {
-        Field::float_or_null(name, points.iter().map(|point| of(&point.estimate)))
+        Field::float_or_null(name, points.iter().map(|point| of(point.estimate)))
             .labelled(labels.clone())
             .shown(|config| shown::metric(config, metric))
     };
@@ -139,7 +143,7 @@ fn panel(ask: &Ask, metric: Metric, labels: &Labels, title: &str, points: &[Poin
                 json!({"lineWidth": 0, "fillBelowTo": low, "hideFrom": {"legend": true, "tooltip": false, "viz": false}});
             config.display_name(&high)
         }))
-        .with(Field::text("run", points.iter().map(|point| &point.run.plan.id)));
+        .with(Field::text("run", points.iter().map(|point| &point.plan.id)));
     frame.meta.visualisation = Some(Visualisation::Graph);
     frame.meta.row_id_fields = vec![4];
     frame

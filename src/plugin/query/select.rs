@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::experiment::Choice;
 use crate::frame::{Frame, Severity};
 use crate::plugin::error::{QueryError, one_line};
 use crate::run::{Metrics, Plan, RunRecord};
@@ -21,6 +22,9 @@ const TOLD: usize = 5;
 /// The shared fields.
 pub(super) const FILTERS: [&str; 9] =
     ["experiment", "arm", "prompt", "model", "quantization", "dataset", "profile", "split", "family"];
+
+/// Which cases of a run: those of a split or of a family by its name, or all.
+pub(super) type Group<'r> = Option<(&'static str, &'r str)>;
 
 /// What a query wants of each shared field; a field without values wants all.
 #[derive(Debug, Default)]
@@ -59,18 +63,18 @@ impl Filter {
             && self.allows("quantization", &plan.model.spec.quantization)
             && self.allows("dataset", &plan.dataset.name)
             && self.allows("profile", plan.experiment.profile.as_str())
-            && self.allows("prompt", &plan.arm.choice.to_string())
+            && (self.values("prompt").is_empty() || self.allows("prompt", &plan.arm.choice.to_string()))
     }
 
     /// The metrics that are wanted of a run, each set with the labels that say of which cases it is: by split or family
     /// if such were named, else over all.
-    pub(super) fn metrics<'r>(&self, record: &'r RunRecord) -> Vec<(Labels, &'r Metrics)> {
+    pub(super) fn metrics<'r>(&self, record: &'r RunRecord) -> Vec<(Group<'r>, &'r Metrics)> {
         let of = |name: &'static str, groups: &'r std::collections::BTreeMap<String, Metrics>| {
             let wanted = groups.iter().filter(move |(group, _)| self.values(name).contains(group));
-            wanted.map(move |(group, metrics)| (Labels::from_iter([(name, group.as_str())]), metrics))
+            wanted.map(move |(group, metrics)| (Some((name, group.as_str())), metrics))
         };
         if self.values("split").is_empty() && self.values("family").is_empty() {
-            return vec![(Labels::default(), &record.metrics)];
+            return vec![(None, &record.metrics)];
         }
         of("split", &record.by_split).chain(of("family", &record.by_family)).collect()
     }
@@ -111,6 +115,15 @@ pub(super) fn labels(plan: &Plan) -> Labels {
         ("quantization", plan.model.spec.quantization.clone()),
         ("dataset", plan.dataset.name.clone()),
     ])
+}
+
+/// What the labels of a run are made of: runs of one series are put together by it, without labels for each.
+pub(super) type Series<'r> = (&'r str, &'r str, &'r Choice, &'r str, &'r str, &'r str);
+
+/// The series that a run belongs to.
+pub(super) fn series(plan: &Plan) -> Series<'_> {
+    let (arm, model) = (&plan.arm, &plan.model.spec);
+    (&plan.experiment.name, &arm.name, &arm.choice, &arm.model, &model.quantization, &plan.dataset.name)
 }
 
 /// Whether any of the runs was made by a demo model.

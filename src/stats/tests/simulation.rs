@@ -7,6 +7,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::stats::compare::{Draws, Paired};
+use crate::stats::estimate::estimate_with;
 use crate::stats::resample::{Purpose, generator};
 use crate::stats::special::normal_quantile;
 use crate::stats::*;
@@ -173,7 +174,7 @@ fn coverage_of_rate(better: f64, truth: f64) -> f64 {
     let covered = (0..WORLDS as u64).filter(|seed| {
         let pairs = world.draw(&names, &mut generator(*seed, Purpose::Simulation));
         let values = Clustered::new(pairs.iter().map(|pair| (pair.cluster, pair.b)), Scale::Unit).unwrap();
-        let found = values.estimate_with(300, *seed).unwrap();
+        let found = estimate_with(&[&values], *seed, |_| 300).remove(0).unwrap();
         found.ci_low.unwrap() <= truth && truth <= found.ci_high.unwrap()
     });
     covered.count() as f64 / WORLDS as f64

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::folder::{Folder, stderr};
 use crate::gguf::Habit;
 
-const RULES: &str = "name = 'small'\nquestion = '?'\ndataset = 'small'\nprimary = 'root_cause'\nmargin = 0.05\n\
+pub(super) const RULES: &str = "name = 'small'\nquestion = '?'\ndataset = 'small'\nprimary = 'root_cause'\nmargin = 0.05\n\
                      profile = 'reproducible'\n[[arm]]\nname = 'rules'\nprompt = 'triage@1'\nmodel = 'rules'\n";
 
 /// `cases` cases and one arm, the rules.
@@ -22,8 +22,7 @@ fn folder(cases: usize) -> Folder {
 }
 
 /// `assay` in a shell that first says what a file may be.
-fn limited(folder: &Folder, shell: &str, arguments: &[&str]) -> Output {
-    let plain = folder.command(arguments);
+pub(super) fn limited(folder: &Folder, shell: &str, plain: Command) -> Output {
     let mut command = Command::new("sh");
     command.arg("-c").arg(format!("{shell}; exec \"$0\" \"$@\"")).arg(plain.get_program()).args(plain.get_args());
     for (name, value) in plain.get_envs() {
@@ -46,7 +45,7 @@ fn cases(folder: &Folder) -> (usize, usize) {
 #[test]
 fn a_full_disk_stops_the_run_with_the_journal_whole_and_names_the_way_out() {
     let folder = folder(60);
-    let output = limited(&folder, "trap '' XFSZ; ulimit -f 16", &["eval", "run", "experiment.toml"]);
+    let output = limited(&folder, "trap '' XFSZ; ulimit -f 16", folder.command(&["eval", "run", "experiment.toml"]));
     let message = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{message}");
     assert!(message.contains("journal.jsonl") && message.contains("make room"), "{message}");
@@ -69,7 +68,7 @@ fn killed_in_the_middle_of_any_write_it_completes_on_resume() {
     for blocks in (1..10).chain([12, 16, 24, 32, 48, 64, 96]) {
         let folder = folder(6);
         let limit = format!("ulimit -c 0; ulimit -f {blocks}");
-        let output = limited(&folder, &limit, &["eval", "run", "experiment.toml", "--json"]);
+        let output = limited(&folder, &limit, folder.command(&["eval", "run", "experiment.toml", "--json"]));
         if output.status.success() {
             break;
         }

@@ -1,88 +1,15 @@
-//! A store in a bucket: written by the library, read by the plugin, and resumed from the journal on this machine.
-//!
-//! The other side is moto's S3 server (`ASSAY_S3_SERVER`, or whatever `scripts/s3-server` finds or brings). A machine
-//! that has none and can bring none proves less, and says so.
+//! A store in a bucket: written by the library, read by the plugin.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
-use std::process::Stdio;
-use std::time::Duration;
 
-use assay::llama::Secret;
-use assay::store::{Access, Store};
+use assay::store::Store;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
+use tokio::net::TcpListener;
 
 use super::host::{Host, frames};
 use super::push::parcel;
 use super::store::{plan, run, text, value};
-
-/// How long the server may take to start on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-struct Server {
-    _process: Child,
-    endpoint: String,
-}
-
-impl Server {
-    /// Starts a server with an empty bucket `assay`; `None` where there is none to be had.
-    async fn start() -> Option<Self> {
-        let program = program()?;
-        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-        let process = Command::new(program)
-            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the program was just found");
-        let address = format!("127.0.0.1:{port}");
-        let made = async {
-            while !make_bucket(&address).await {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, made).await.expect("the S3 server did not start");
-        Some(Self { _process: process, endpoint: format!("http://{address}") })
-    }
-
-    fn access(&self) -> Access {
-        Access {
-            endpoint: Some(self.endpoint.clone()),
-            access_key: Some(Secret::new("key")),
-            secret_key: Some(Secret::new("canary-of-a-secret-key")),
-            ..Access::default()
-        }
-    }
-}
-
-async fn make_bucket(address: &str) -> bool {
-    let Ok(mut connection) = TcpStream::connect(address).await else { return false };
-    let request = format!("PUT /assay HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    let mut answer = String::new();
-    connection.write_all(request.as_bytes()).await.is_ok()
-        && connection.read_to_string(&mut answer).await.is_ok()
-        && answer.starts_with("HTTP/1.1 200")
-}
-
-fn program() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("ASSAY_S3_SERVER") {
-        return Some(PathBuf::from(path));
-    }
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/s3-server");
-    let output = std::process::Command::new(script).output().ok()?;
-    let path = String::from_utf8(output.stdout).ok()?.trim().to_owned();
-    if output.status.success() && !path.is_empty() {
-        return Some(PathBuf::from(path));
-    }
-    assert!(std::env::var_os("CI").is_none(), "CI skips nothing that it can do: scripts/s3-server brought no server");
-    eprintln!("skipped: {}", String::from_utf8_lossy(&output.stderr));
-    None
-}
+use crate::s3::Server;
 
 #[tokio::test]
 async fn a_bucket_serves_as_a_store() {
