@@ -4,7 +4,9 @@
 //! Strings and comments are skipped, nothing is validated: Loki itself says what is wrong with a query.
 
 use std::ops::Range;
+use std::time::Duration;
 
+use crate::problem::excerpt;
 use crate::stream::Labels;
 
 /// The stream selectors of a query, braces included, in their order. A selector that is not closed is left out.
@@ -28,6 +30,34 @@ pub fn narrowed(query: &str, labels: &Labels) -> Option<String> {
     }
     text.push_str(&query[done..]);
     (done > 0).then_some(text)
+}
+
+/// A length of time as Loki and Grafana write it: `15m`, `1h30m`, `2d`.
+///
+/// # Errors
+/// In words, for anything else, zero and more than a hundred years included.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    const UNITS: [(&str, u64); 7] = [
+        ("ms", 1),
+        ("s", 1_000),
+        ("m", 60_000),
+        ("h", 3_600_000),
+        ("d", 86_400_000),
+        ("w", 604_800_000),
+        ("y", 31_536_000_000),
+    ];
+    let refused = || format!("`{}` is not a duration such as 15m, 6h or 2d", excerpt(text));
+    let (mut rest, mut sum) = (text.trim(), 0_u64);
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = rest.split_at(digits);
+        let (unit, ms) = UNITS.into_iter().find(|(name, _)| unit.starts_with(name)).ok_or_else(refused)?;
+        let part = number.parse().ok().and_then(|number: u64| number.checked_mul(ms)).ok_or_else(refused)?;
+        sum = sum.checked_add(part).ok_or_else(refused)?;
+        rest = &rest[digits + unit.len()..];
+    }
+    // Beyond the calendar of nanoseconds nothing can be asked.
+    if (1..=100 * UNITS[6].1).contains(&sum) { Ok(Duration::from_millis(sum)) } else { Err(refused()) }
 }
 
 /// A LogQL string: Go's escapes, of which these are enough.
@@ -99,6 +129,19 @@ mod tests {
         assert_eq!(narrow.as_deref(), Some(r#"{app="a\"\\\n", pod="p", app=~"a.*" } |= "{x}" | json"#));
         assert_eq!(narrowed("vector(1)", &labels), None);
         assert_eq!(narrowed(r#"{a="b"}"#, &Labels::default()).as_deref(), Some(r#"{a="b"}"#));
+    }
+
+    #[test]
+    fn durations_are_read_as_loki_reads_them() {
+        let read = |text: &str| duration(text).map(|length| length.as_millis());
+        for (text, ms) in
+            [("15m", 900_000), ("1h30m", 5_400_000), ("2d", 172_800_000), ("250ms", 250), (" 1w ", 604_800_000)]
+        {
+            assert_eq!(read(text), Ok(ms), "{text}");
+        }
+        for bad in ["", "h", "-1h", "0s", "5", "1.5h", "9223372036854775807d", "1é", "200y", "m5"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
     }
 
     proptest! {

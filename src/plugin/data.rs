@@ -15,7 +15,7 @@ use tracing::Instrument;
 use super::error::QueryError;
 use super::grpc::Method;
 use super::query::{self, Ask};
-use super::request::{from_alert, trace_id};
+use super::request::{Headers, NS_PER_MS, trace_id};
 use super::settings::{Instance, Instances};
 use super::telemetry::Telemetry;
 use super::wire::{DataResponse, QueryDataResponse};
@@ -60,7 +60,7 @@ impl Method for Data {
         let span = tracing::info_span!("queries", trace_id = trace_id(request.metadata()));
         let request = request.into_inner();
         let instance = self.instances.get(request.plugin_context);
-        let alert = from_alert(&request.headers);
+        let alert = Headers::new(&request.headers).is_of_alert();
         let answers = stream::iter(request.queries).map(|query| {
             let instance = instance.clone();
             async move { (query.ref_id.clone(), self.answer(instance, query, alert).await) }
@@ -77,7 +77,6 @@ async fn caught(work: impl Future<Output = Result<Vec<Frame>, QueryError>>) -> R
 }
 
 async fn frames(instance: Arc<Instance>, query: DataQuery, alert: bool) -> Result<Vec<Frame>, QueryError> {
-    const NS_PER_MS: i64 = 1_000_000;
     let range = query
         .time_range
         .map(|range| (range.from_epoch_ms.saturating_mul(NS_PER_MS), range.to_epoch_ms.saturating_mul(NS_PER_MS)));

@@ -36,10 +36,10 @@ impl pluginv2::diagnostics_server::Diagnostics for Diagnostics {
     ) -> Result<Response<CheckHealthResponse>, Status> {
         let instance = self.instances.get(request.into_inner().plugin_context);
         let sections = health::check(&instance, &HASHES).await;
-        let status = if sections.iter().all(|section| section.ok) { HealthStatus::Ok } else { HealthStatus::Error };
+        let failed = sections.iter().any(|section| section.status == health::Status::Error);
+        let status = if failed { HealthStatus::Error } else { HealthStatus::Ok };
         let details = json!({"sections": sections.iter().map(Section::json).collect::<Vec<_>>()});
-        let sentences = sections.into_iter().map(|section| section.sentence);
-        let message = sentences.chain(instance.remarks.iter().cloned()).collect::<Vec<_>>().join(". ");
+        let message = sections.iter().map(Section::sentence).collect::<Vec<_>>().join(". ");
         let json_details = details.to_string().into();
         Ok(Response::new(CheckHealthResponse { status: status.into(), message, json_details }))
     }

@@ -1,7 +1,11 @@
 //! The health check, section by section, in words that say what to do.
 //!
-//! Nothing is loaded or asked of a model: a store is listed, prompts are held to their lock, and the files of managed
-//! models are looked at. A file is hashed only up to a size, and once for as long as it does not change.
+//! No model is asked anything: a store is listed, Loki is asked for its labels, prompts are held to their lock, servers
+//! say what they serve, and the files of managed models are looked at. A file is hashed only up to a size, and once for
+//! as long as it does not change.
+
+mod loki;
+mod servers;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,6 +15,8 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+pub(super) use servers::identify;
+
 use super::error::{QueryError, one_line};
 use super::settings::{Instance, ROOT_PATH};
 use crate::experiment::{Kind, ModelSpec};
@@ -19,24 +25,57 @@ use crate::installation::{Installation, load_prompts};
 /// Files beyond this many bytes are not hashed while somebody waits.
 const HASHED: u64 = 512 << 20;
 
-/// One part of the check: a sentence, and whether it is a good one.
+/// How a part of the surroundings is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Status {
+    /// As it should be.
+    Ok,
+    /// In use, but something is odd.
+    Warning,
+    /// It keeps questions from being answered.
+    Error,
+    /// Not set up, and not missed.
+    Off,
+}
+
+/// One part of the check.
+#[derive(Debug)]
 pub(super) struct Section {
-    name: &'static str,
-    pub(super) ok: bool,
-    pub(super) sentence: String,
+    name: String,
+    pub(super) status: Status,
+    message: String,
+    hint: Option<String>,
 }
 
 impl Section {
-    fn of(name: &'static str, finding: Result<String, String>) -> Self {
-        match finding {
-            Ok(sentence) => Self { name, ok: true, sentence },
-            Err(sentence) => Self { name, ok: false, sentence },
-        }
+    fn new(name: impl Into<String>, status: Status, message: impl Into<String>) -> Self {
+        Self { name: name.into(), status, message: message.into(), hint: None }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The section for a person.
+    pub(super) fn sentence(&self) -> String {
+        let hint = self.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        format!("{}{hint}", self.message)
     }
 
     /// The section for a program.
     pub(super) fn json(&self) -> Value {
-        json!({"section": self.name, "ok": self.ok, "message": self.sentence})
+        let status = match self.status {
+            Status::Ok => "ok",
+            Status::Warning => "warning",
+            Status::Error => "error",
+            Status::Off => "off",
+        };
+        let mut section = json!({"name": self.name, "status": status, "message": self.message});
+        if let Some(hint) = &self.hint {
+            section["hint"] = json!(hint);
+        }
+        section
     }
 }
 
@@ -46,16 +85,38 @@ pub(super) struct Hashes(Mutex<HashMap<PathBuf, (u64, SystemTime, String)>>);
 
 /// All sections.
 pub(super) async fn check(instance: &Instance, hashes: &'static Hashes) -> Vec<Section> {
-    let (store, prompts, models) = futures::join!(store(instance), prompts(instance), models(instance, hashes));
-    vec![Section::of("store", store), Section::of("prompts", prompts), Section::of("models", models)]
+    let (store, loki, prompts, models, servers) = futures::join!(
+        store(instance),
+        loki::check(instance),
+        prompts(instance),
+        models(instance, hashes),
+        servers::check(instance)
+    );
+    let mut sections = vec![store, loki, prompts, models];
+    sections.extend(servers);
+    sections.push(telemetry(instance));
+    let remarks = instance.remarks();
+    if !remarks.is_empty() {
+        sections.push(Section::new("settings", Status::Warning, remarks.join("; ")));
+    }
+    sections
 }
 
-async fn store(instance: &Instance) -> Result<String, String> {
+fn telemetry(instance: &Instance) -> Section {
+    match instance.otlp() {
+        Ok(Some(otlp)) => Section::new("telemetry", Status::Ok, format!("Telemetry: sent to {}", otlp.endpoint)),
+        Ok(None) => Section::new("telemetry", Status::Off, "Telemetry: not exported"),
+        Err(error) => Section::new("telemetry", Status::Error, format!("Telemetry: {error}")),
+    }
+}
+
+async fn store(instance: &Instance) -> Section {
+    let ok = |message| Section::new("store", Status::Ok, message);
     match runs(instance).await {
-        Ok((url, 0, _)) => Ok(format!("Store {url}: no run yet, `assay eval run` makes one")),
-        Ok((url, 1, unfinished)) => Ok(format!("Store {url}: 1 run{}", open(unfinished))),
-        Ok((url, runs, unfinished)) => Ok(format!("Store {url}: {runs} runs{}", open(unfinished))),
-        Err(error) => Err(error.to_string()),
+        Ok((url, 0, _)) => ok(format!("Store {url}: no run yet, `assay eval run` makes one")),
+        Ok((url, 1, unfinished)) => ok(format!("Store {url}: 1 run{}", open(unfinished))),
+        Ok((url, runs, unfinished)) => ok(format!("Store {url}: {runs} runs{}", open(unfinished))),
+        Err(error) => Section::new("store", Status::Error, error.to_string()),
     }
 }
 
@@ -72,61 +133,99 @@ async fn runs(instance: &Instance) -> Result<(String, usize, usize), QueryError>
     Ok((cache.store().url().to_owned(), listing.len(), unfinished))
 }
 
-async fn prompts(instance: &Instance) -> Result<String, String> {
-    let root = instance.root().map_err(|error| error.to_string())?.map(Path::to_owned);
-    let Some(root) = root else { return Ok(format!("Prompts: not checked, set `{ROOT_PATH}` to have them checked")) };
-    let loaded = tokio::task::spawn_blocking(move || load_prompts(&root)).await;
-    match loaded.map_err(|_| "Prompts: the check failed, the log says where".to_owned())? {
+async fn prompts(instance: &Instance) -> Section {
+    let check = |root: &Path| match load_prompts(root) {
         Ok(prompts) => {
+            let all = prompts.iter().count();
             let drafts = prompts.iter().filter(|p| prompts.lock.released(&p.id.to_string()).is_none()).count();
             let drafts = if drafts == 0 { String::new() } else { format!(", {drafts} of them drafts") };
-            Ok(format!("Prompts: {} versions, the lock holds{drafts}", prompts.iter().count()))
+            Section::new("prompts", Status::Ok, format!("Prompts: {all} versions, the lock holds{drafts}"))
         }
-        Err(problem) => Err(format!("Prompts: {}", one_line(&problem))),
-    }
+        Err(problem) => Section::new("prompts", Status::Error, format!("Prompts: {}", one_line(&problem))),
+    };
+    of_installation(instance, "prompts", check).await
 }
 
-async fn models(instance: &Instance, hashes: &'static Hashes) -> Result<String, String> {
-    let root = instance.root().map_err(|error| error.to_string())?.map(Path::to_owned);
-    let Some(root) = root else { return Ok(format!("Models: not checked, set `{ROOT_PATH}` to have them checked")) };
-    let checked = tokio::task::spawn_blocking(move || look(&root, hashes)).await;
-    checked.map_err(|_| "Models: the check failed, the log says where".to_owned())?
+async fn models(instance: &Instance, hashes: &'static Hashes) -> Section {
+    of_installation(instance, "models", |root| look(root, hashes)).await
 }
 
-fn look(root: &Path, hashes: &Hashes) -> Result<String, String> {
+/// A section about the installation's files, off without an installation.
+async fn of_installation(
+    instance: &Instance,
+    name: &'static str,
+    check: impl FnOnce(&Path) -> Section + Send + 'static,
+) -> Section {
+    let root = match instance.root() {
+        Ok(Some(root)) => root.to_owned(),
+        Ok(None) => {
+            let hint = format!("set `{ROOT_PATH}` to the folder with prompts/ and models/");
+            return Section::new(name, Status::Off, format!("No {name}: no live log is analysed")).hint(hint);
+        }
+        Err(error) => return Section::new(name, Status::Error, error.to_string()),
+    };
+    let checked = tokio::task::spawn_blocking(move || check(&root)).await;
+    let failed = |_| Section::new(name, Status::Error, format!("the check of the {name} failed, the log says where"));
+    checked.unwrap_or_else(failed)
+}
+
+/// What is at hand of the files that `models.toml` declares. Only the harness reads them, so that a missing one is no
+/// error here; one that is another than was declared is.
+fn look(root: &Path, hashes: &Hashes) -> Section {
     let installation = match Installation::load(root) {
         Ok(installation) => installation,
-        Err(problem) => return Err(format!("Models: {}", one_line(&problem))),
+        Err(problem) => return Section::new("models", Status::Error, format!("Models: {}", one_line(&problem))),
     };
-    let managed = |spec: &&ModelSpec| matches!(spec.kind, Kind::Managed { .. });
-    let all = installation.models.iter().count();
-    let findings: Vec<_> =
-        installation.models.iter().filter(managed).map(|spec| file(&root.join("models"), spec, hashes)).collect();
-    let (sound, wrong): (Vec<_>, Vec<_>) = findings.into_iter().partition(Result::is_ok);
-    let large = sound.iter().filter(|finding| matches!(finding, Ok(false))).count();
-    let large = if large == 0 { String::new() } else { format!(", {large} too large to be hashed here") };
-    let wrong: Vec<String> = wrong.into_iter().filter_map(Result::err).collect();
-    if wrong.is_empty() {
-        return Ok(format!("Models: {all} known, {} files as declared{large}", sound.len()));
+    let (mut sound, mut large, mut missing, mut wrong) = (0, 0, Vec::new(), Vec::new());
+    for spec in installation.models.iter() {
+        match file(&root.join("models"), spec, hashes) {
+            Found::NoFile => {}
+            Found::AsDeclared => sound += 1,
+            Found::TooLarge => large += 1,
+            Found::Missing(reason) => missing.push(reason),
+            Found::Wrong(reason) => wrong.push(reason),
+        }
     }
-    Err(format!("Models: {}", wrong.join("; ")))
+    if !wrong.is_empty() {
+        return Section::new("models", Status::Error, format!("Models: {}", wrong.join("; ")))
+            .hint("restore the file, or declare the new one under a new name");
+    }
+    let large = if large == 0 { String::new() } else { format!(", {large} too large to be hashed here") };
+    let found = format!("Models: {} known, {sound} files as declared{large}", installation.models.iter().count());
+    if missing.is_empty() {
+        return Section::new("models", Status::Ok, found);
+    }
+    Section::new("models", Status::Warning, format!("{found}; {}", missing.join("; ")))
+        .hint("put it into models/ if `assay eval run` is to serve it here")
 }
 
-/// Whether a model's file was hashed and found to be the declared one; false if it is there and too large for that.
-fn file(folder: &Path, spec: &ModelSpec, hashes: &Hashes) -> Result<bool, String> {
-    let Kind::Managed { file, sha256, .. } = &spec.kind else { return Ok(true) };
+/// What was found of a model's file.
+enum Found {
+    /// It has none.
+    NoFile,
+    AsDeclared,
+    TooLarge,
+    Missing(String),
+    Wrong(String),
+}
+
+fn file(folder: &Path, spec: &ModelSpec, hashes: &Hashes) -> Found {
+    let Kind::Managed { file, sha256, .. } = &spec.kind else { return Found::NoFile };
     let path = folder.join(file);
     let name = &spec.name;
-    let meta = std::fs::metadata(&path)
-        .map_err(|error| format!("file {file} of `{name}` cannot be read ({error}): put it into models/"))?;
-    if meta.len() > HASHED {
-        return Ok(false);
+    let away = |error: std::io::Error| Found::Missing(format!("file {file} of `{name}` cannot be read ({error})"));
+    let meta = match std::fs::metadata(&path) {
+        Ok(meta) if meta.len() > HASHED => return Found::TooLarge,
+        Ok(meta) => meta,
+        Err(error) => return away(error),
+    };
+    match hashes.of(&path, &meta) {
+        Ok(found) if found == *sha256 => Found::AsDeclared,
+        Ok(found) => {
+            Found::Wrong(format!("file {file} of `{name}` is another than models.toml declares: its sha256 is {found}"))
+        }
+        Err(error) => away(error),
     }
-    let found = hashes.of(&path, &meta).map_err(|error| format!("file {file} of `{name}` cannot be read ({error})"))?;
-    if found == *sha256 {
-        return Ok(true);
-    }
-    Err(format!("file {file} of `{name}` is another than models.toml declares: its sha256 is {found}"))
 }
 
 impl Hashes {

@@ -1,9 +1,49 @@
 //! What comes with a request besides its question: who asks, whether an alert rule does, which trace it belongs to.
 
-use std::collections::HashMap;
-
+use chrono::Utc;
 use grafana_plugin_sdk::pluginv2::PluginContext;
 use tonic::metadata::MetadataMap;
+
+use crate::stream::TimeRange;
+
+/// Nanoseconds of a millisecond.
+pub(super) const NS_PER_MS: i64 = 1_000_000;
+
+/// How Grafana marks headers that it passes on.
+const PREFIX: &str = "http_";
+
+/// The headers that came with a request, under their own names.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Headers(Vec<(String, String)>);
+
+impl Headers {
+    /// Takes Grafana's prefix off the names.
+    pub(super) fn new<'h>(headers: impl IntoIterator<Item = (&'h String, &'h String)>) -> Self {
+        let own = |name: &String| name.strip_prefix(PREFIX).unwrap_or(name).to_owned();
+        Self(headers.into_iter().map(|(name, value)| (own(name), value.clone())).collect())
+    }
+
+    /// Names and values.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    fn says(&self, wanted: &str, value: &str) -> bool {
+        self.iter().any(|(name, said)| name.eq_ignore_ascii_case(wanted) && said == value)
+    }
+
+    /// Whether the queries are an alert rule's or a server-side expression's, for which each number is a series of its
+    /// own.
+    pub(super) fn is_of_alert(&self) -> bool {
+        self.says("FromAlert", "true") || self.says("X-Grafana-From-Expr", "true")
+    }
+}
+
+/// The hour that ends now.
+pub(super) fn last_hour() -> TimeRange {
+    let end = Utc::now().timestamp_nanos_opt().unwrap_or_default();
+    TimeRange { start: end - 3_600_000 * NS_PER_MS, end }
+}
 
 /// What a user may do, as far as Grafana says. A role of tomorrow may read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,16 +65,6 @@ impl Role {
             _ => Self::Reader,
         }
     }
-}
-
-/// Whether the queries are an alert rule's or a server-side expression's, for which each number is a series of its own.
-/// Grafana sends its headers with or without a prefix.
-pub(super) fn from_alert(headers: &HashMap<String, String>) -> bool {
-    headers.iter().any(|(name, value)| {
-        let name = name.strip_prefix("http_").unwrap_or(name);
-        let known = ["FromAlert", "X-Grafana-From-Expr"].iter().any(|known| name.eq_ignore_ascii_case(known));
-        known && value == "true"
-    })
 }
 
 /// The trace id of a W3C `traceparent`, if it is one: `00-<32 digits>-<16 digits>-<2 digits>`, neither id all zeros.
@@ -79,10 +109,10 @@ mod tests {
 
     #[test]
     fn a_header_is_found_with_and_without_its_prefix() {
-        let header = |name: &str, value: &str| HashMap::from([(name.to_owned(), value.to_owned())]);
-        assert!(from_alert(&header("FromAlert", "true")) && from_alert(&header("http_fromalert", "true")));
-        assert!(from_alert(&header("http_X-Grafana-From-Expr", "true")));
-        assert!(!from_alert(&header("FromAlert", "false")) && !from_alert(&HashMap::new()));
+        let is_of_alert = |name: &str, value: &str| Headers::new([(&name.to_owned(), &value.to_owned())]).is_of_alert();
+        assert!(is_of_alert("FromAlert", "true") && is_of_alert("http_fromalert", "true"));
+        assert!(is_of_alert("http_X-Grafana-From-Expr", "true"));
+        assert!(!is_of_alert("FromAlert", "false") && !Headers::default().is_of_alert());
     }
 
     #[test]

@@ -5,16 +5,24 @@
 //! | `GET variables/<name>` | values of a dashboard variable | anybody |
 //! | `GET prompts` | prompt versions without their text | anybody |
 //! | `GET prompts/<name@version>` | one version; its text too for Editor and Admin | anybody |
+//! | `GET models` | the models that can be asked, and whether they are loaded | anybody |
+//! | `GET questions` | the standing questions | anybody |
+//! | `GET labels`, `GET labels/<name>/values` | names and values of Loki's labels | anybody |
+//! | `GET guard?expr=…&from=…&to=…` | what a query would cost and what the guard says | anybody |
 //! | `POST route/explain` | which prompt reads some logs, and why | anybody |
 //! | `POST runs` | takes in a finished run | Editor, Admin |
 //!
-//! An answer is JSON; an error is `{"message": …}`. No body and no text of a prompt is ever logged.
+//! Times are in milliseconds since the Unix epoch; without any, the last hour is meant. An answer is JSON; an error is `{"message": …}`. No body and no text of a prompt is ever logged.
 
+mod logs;
+mod models;
 mod prompts;
 mod push;
+mod questions;
 mod route;
 mod variables;
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,10 +36,12 @@ use serde_json::{Value, json};
 use tonic::{Request, Response, Status};
 use tracing::Instrument;
 
-use super::error::QueryError;
-use super::request::{Role, trace_id};
+use super::error::{QueryError, one_line};
+use super::request::{Headers, NS_PER_MS, Role, last_hour, trace_id};
 use super::settings::{Instance, Instances};
 use super::telemetry::Telemetry;
+use crate::loki::{self, LokiError};
+use crate::stream::TimeRange;
 
 /// The Resource service.
 pub(super) struct Resource {
@@ -43,7 +53,36 @@ pub(super) struct Resource {
 struct Call {
     instance: Arc<Instance>,
     role: Role,
+    headers: Headers,
+    params: BTreeMap<String, String>,
     body: Bytes,
+}
+
+impl Call {
+    /// A parameter of the address; `None` if it is not given or empty.
+    fn param(&self, name: &str) -> Option<&str> {
+        self.params.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
+    }
+
+    /// The time range of `from` and `to`.
+    fn range(&self) -> Result<TimeRange, Refusal> {
+        let (Some(from), Some(to)) = (self.param("from"), self.param("to")) else { return Ok(last_hour()) };
+        let ns = |text: &str| text.parse::<i64>().ok()?.checked_mul(NS_PER_MS);
+        match (ns(from), ns(to)) {
+            (Some(start), Some(end)) if start < end => Ok(TimeRange { start, end }),
+            _ => Err(Refusal::new(400, "`from` and `to`: give milliseconds since 1970, `from` before `to`")),
+        }
+    }
+
+    /// Loki, in the name of the user where that is how it is asked.
+    fn loki(&self) -> Result<loki::Client, Refusal> {
+        let client = self.instance.loki()?;
+        let client = client.ok_or_else(|| Refusal::new(404, "Loki is not set up: give its URL in the settings"))?;
+        if !self.instance.forwards_identity() {
+            return Ok(client);
+        }
+        client.on_behalf(self.headers.iter()).map_err(|error| Refusal::new(400, error.to_string()))
+    }
 }
 
 /// Why a call has no answer.
@@ -55,6 +94,12 @@ struct Refusal {
 impl Refusal {
     fn new(status: i32, message: impl Into<String>) -> Self {
         Self { status, message: message.into() }
+    }
+}
+
+impl From<LokiError> for Refusal {
+    fn from(error: LokiError) -> Self {
+        Self { status: if error.is_about_the_query() { 400 } else { 502 }, message: one_line(&error) }
     }
 }
 
@@ -73,7 +118,15 @@ impl Resource {
 
     async fn answer(&self, request: CallResourceRequest) -> (i32, Value) {
         let role = Role::of(request.plugin_context.as_ref());
-        let call = Call { instance: self.instances.get(request.plugin_context), role, body: request.body };
+        let headers: Vec<_> =
+            request.headers.iter().filter_map(|(name, values)| Some((name, values.values.first()?))).collect();
+        let call = Call {
+            headers: Headers::new(headers),
+            params: params(&request.url),
+            instance: self.instances.get(request.plugin_context),
+            role,
+            body: request.body,
+        };
         let (name, answering) = dispatch(&request.method, &request.path, call);
         let defect = |_| Err(Refusal::new(500, "a defect of the plugin was caught: its log says where"));
         let answered = AssertUnwindSafe(answering).catch_unwind().await.unwrap_or_else(defect);
@@ -84,6 +137,13 @@ impl Resource {
     }
 }
 
+/// The parameters of an address; of one that is given twice the last.
+fn params(url: &str) -> BTreeMap<String, String> {
+    let query = url.split_once('?').map(|(_, query)| query).unwrap_or_default();
+    let parsed = reqwest::Url::parse(&format!("http://plugin/?{query}"));
+    parsed.map(|url| url.query_pairs().into_owned().collect()).unwrap_or_default()
+}
+
 /// The name under which a call is counted, and its answer in the making.
 fn dispatch(method: &str, path: &str, call: Call) -> (&'static str, futures::future::BoxFuture<'static, Answer>) {
     let path = path.trim_matches('/').to_owned();
@@ -92,6 +152,10 @@ fn dispatch(method: &str, path: &str, call: Call) -> (&'static str, futures::fut
     let (name, allowed) = match (first, rest.as_str()) {
         ("variables", _) => ("variables", "GET"),
         ("prompts", _) => ("prompts", "GET"),
+        ("models", "") => ("models", "GET"),
+        ("questions", "") => ("questions", "GET"),
+        ("labels", _) => ("labels", "GET"),
+        ("guard", "") => ("guard", "GET"),
         ("route", "explain") => ("route_explain", "POST"),
         ("runs", "") => ("runs", "POST"),
         _ => {
@@ -106,6 +170,10 @@ fn dispatch(method: &str, path: &str, call: Call) -> (&'static str, futures::fut
     match name {
         "variables" => (name, Box::pin(async move { variables::answer(&call, &rest).await })),
         "prompts" => (name, Box::pin(async move { prompts::answer(&call, &rest).await })),
+        "models" => (name, Box::pin(models::answer(call))),
+        "questions" => (name, Box::pin(questions::answer(call))),
+        "labels" => (name, Box::pin(async move { logs::labels(&call, &rest).await })),
+        "guard" => (name, Box::pin(logs::guard(call))),
         "route_explain" => (name, Box::pin(route::answer(call))),
         _ => (name, Box::pin(push::answer(call))),
     }

@@ -1,50 +1,79 @@
 //! The settings of a data source as a person saved them in Grafana, and what is opened because of them.
 //!
-//! Grafana sends them with every request; they are read again only when their `updated` changes. Of the decrypted
-//! credentials only the store's two are taken, and only for an S3 store. Keys that are not ours are left alone, because
-//! Grafana keeps its own beside them; one that looks like a misspelling of ours is told in the health check.
+//! Grafana sends them with every request; they are read again only when their `updated` changes. Each section is read by
+//! itself, so that a fault in one leaves the others in use. Keys that are not ours are left alone, because Grafana keeps
+//! its own beside them; one that looks like a misspelling of ours is told in the health check.
 
-use std::collections::HashMap;
+mod live;
+mod read;
+mod store;
+mod telemetry;
+
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use grafana_plugin_sdk::pluginv2::{DataSourceInstanceSettings, PluginContext};
 use serde_json::{Map, Value};
 
+pub(super) use live::{Live, ModelServer, RULES, Standing};
+use read::Reader;
+use store::Place;
+pub(super) use store::STORE_URL;
+pub(super) use telemetry::Otlp;
+
 use super::error::QueryError;
 use super::query::Comparisons;
 use crate::http::Secret;
+use crate::loki;
 use crate::problem::did_you_mean;
 use crate::store::{Access, Cache, Counts, Store};
 
 /// Data sources that are kept open; beyond it the map starts anew, which costs each one reading of its settings.
 const MAX_INSTANCES: usize = 64;
 
-/// `jsonData.storeUrl`: where the runs live, a `file://` or `s3://` URL or an absolute path.
-const STORE_URL: &str = "storeUrl";
-
-/// `jsonData.storeEndpoint`, `storeRegion` and `storePathStyle` (true or false): which S3 server, and how its buckets
-/// are addressed.
-const STORE_ENDPOINT: &str = "storeEndpoint";
-const STORE_REGION: &str = "storeRegion";
-const STORE_PATH_STYLE: &str = "storePathStyle";
-
-/// `secureJsonData.storeAccessKey` and `storeSecretKey`: the credentials of an S3 store; without them the environment's.
-const STORE_ACCESS_KEY: &str = "storeAccessKey";
-const STORE_SECRET_KEY: &str = "storeSecretKey";
-
 /// `jsonData.rootPath`: the folder that holds `prompts/`, `golden/` and `models/`, as an absolute path. Optional:
-/// without it the prompt lock is not checked and evidence is shown by its ids alone.
+/// without it no live log is analysed, the prompt lock is not checked and evidence is shown by its ids alone.
 pub(super) const ROOT_PATH: &str = "rootPath";
 
-/// Keys of ours in `jsonData`.
-const KEYS: [&str; 5] = [STORE_URL, ROOT_PATH, STORE_ENDPOINT, STORE_REGION, STORE_PATH_STYLE];
+/// `jsonData.tempoUid`, `lokiUid`, `prometheusUid`: the data sources that links lead to.
+const LINKS: [&str; 3] = ["tempoUid", "lokiUid", "prometheusUid"];
 
-/// Where a store is, as the settings say.
-#[derive(Debug, Clone, PartialEq)]
-enum Place {
-    Folder(PathBuf),
-    Bucket(String, Access),
+/// Keys of Grafana's own that are near enough to ours, or to Loki's, to be taken for a misspelling.
+const GRAFANAS: [&str; 8] = [
+    "timeout",
+    "orgId",
+    "tlsAuth",
+    "tlsAuthWithCACert",
+    "tlsSkipVerify",
+    "oauthPassThru",
+    "keepCookies",
+    "basicAuthPassword",
+];
+
+/// The uids of the data sources that links lead to.
+#[allow(dead_code, reason = "the frames of live verdicts link there")]
+#[derive(Debug, Clone, Default)]
+pub(super) struct Links {
+    pub(super) tempo: Option<String>,
+    pub(super) loki: Option<String>,
+    pub(super) prometheus: Option<String>,
+}
+
+/// What a data source was told, section by section.
+#[derive(Debug)]
+struct Settings {
+    store: Result<Place, String>,
+    root: Result<Option<PathBuf>, String>,
+    /// Loki, if there is one.
+    loki: Result<Option<loki::Client>, String>,
+    /// Whether Loki is asked in the name of the user.
+    forwards_identity: bool,
+    live: Result<Live, String>,
+    links: Result<Links, String>,
+    otlp: Result<Option<Otlp>, String>,
+    /// Settings that are probably misspelt.
+    remarks: Vec<String>,
 }
 
 /// A data source, as far as its settings could be read.
@@ -54,8 +83,7 @@ pub(super) struct Instance {
     pub(super) uid: String,
     /// Its name in Grafana.
     pub(super) name: String,
-    /// Where the store is, or why there is none.
-    store: Result<Place, String>,
+    settings: Settings,
     /// The store with what was read of it, once it was opened.
     cache: Mutex<Option<Arc<Cache>>>,
     counts: Counts,
@@ -63,18 +91,18 @@ pub(super) struct Instance {
     pub(super) comparisons: Comparisons,
     /// One run at a time is taken in.
     pub(super) pushes: tokio::sync::Mutex<()>,
-    /// The installation's directory, if one is set.
-    root: Result<Option<PathBuf>, String>,
-    /// What the health check adds: settings that are probably misspelt.
-    pub(super) remarks: Vec<String>,
+}
+
+fn set<T: Clone>(section: &Result<T, String>) -> Result<T, QueryError> {
+    section.clone().map_err(QueryError::Settings)
 }
 
 impl Instance {
     /// The store. A folder is looked for each time, so that one that is away is told and one that is back is found.
     pub(super) fn store(&self) -> Result<Arc<Cache>, QueryError> {
-        let place = self.store.as_ref().map_err(|reason| QueryError::Settings(reason.clone()))?;
+        let place = set(&self.settings.store)?;
         // A store that is opened for writing is created; a misspelt path must not be.
-        if let Place::Folder(path) = place
+        if let Place::Folder(path) = &place
             && !path.is_dir()
         {
             let message = format!("there is no store at {}: check `{STORE_URL}` and what is mounted", path.display());
@@ -86,107 +114,144 @@ impl Instance {
         }
         let store = match place {
             Place::Folder(path) => Store::attach(&path.to_string_lossy(), &Access::default())?,
-            Place::Bucket(url, access) => Store::attach(url, access)?,
+            Place::Bucket(url, access) => Store::attach(&url, &access)?,
         };
         Ok(Arc::clone(cache.insert(Arc::new(Cache::new(store, self.counts.clone())))))
     }
 
     /// The installation's directory, if one is set.
     pub(super) fn root(&self) -> Result<Option<&Path>, QueryError> {
-        self.root.as_ref().map(Option::as_deref).map_err(|reason| QueryError::Settings(reason.clone()))
+        self.settings.root.as_ref().map(Option::as_deref).map_err(|reason| QueryError::Settings(reason.clone()))
+    }
+
+    /// Loki, if one is set.
+    pub(super) fn loki(&self) -> Result<Option<loki::Client>, QueryError> {
+        set(&self.settings.loki)
+    }
+
+    /// Whether Loki is asked in the name of the user who asks here.
+    pub(super) fn forwards_identity(&self) -> bool {
+        self.settings.forwards_identity
+    }
+
+    /// What the analysis of live logs goes by.
+    pub(super) fn live(&self) -> Result<&Live, QueryError> {
+        self.settings.live.as_ref().map_err(|reason| QueryError::Settings(reason.clone()))
+    }
+
+    #[allow(dead_code, reason = "the frames of live verdicts link there")]
+    /// Where links lead; nowhere if the setting cannot be read, which the health check tells.
+    pub(super) fn links(&self) -> Links {
+        self.settings.links.clone().unwrap_or_default()
+    }
+
+    /// Where spans and metrics are exported to.
+    pub(super) fn otlp(&self) -> Result<Option<&Otlp>, QueryError> {
+        self.settings.otlp.as_ref().map(Option::as_ref).map_err(|reason| QueryError::Settings(reason.clone()))
+    }
+
+    /// What else is odd about the settings.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        self.settings.links.as_ref().err().cloned().into_iter().chain(self.settings.remarks.iter().cloned()).collect()
     }
 
     fn unset(reason: &str) -> Self {
-        Self::made(Err(reason.to_owned()), Ok(None), Vec::new())
+        let reason = || reason.to_owned();
+        Self::made(Settings {
+            store: Err(reason()),
+            root: Ok(None),
+            loki: Ok(None),
+            forwards_identity: false,
+            live: Err(reason()),
+            links: Ok(Links::default()),
+            otlp: Ok(None),
+            remarks: Vec::new(),
+        })
     }
 
-    fn made(store: Result<Place, String>, root: Result<Option<PathBuf>, String>, remarks: Vec<String>) -> Self {
+    fn made(settings: Settings) -> Self {
         Self {
             uid: String::new(),
             name: String::new(),
-            store,
+            settings,
             cache: Mutex::default(),
             counts: Counts::default(),
             comparisons: Comparisons::default(),
             pushes: tokio::sync::Mutex::default(),
-            root,
-            remarks,
         }
     }
 
-    /// Reads `jsonData`, which is empty for a data source that was never saved, and the credentials that are ours.
-    fn read(json: &[u8], secrets: &HashMap<String, String>) -> Self {
-        let json = if json.is_empty() { b"{}" } else { json };
+    /// Reads what Grafana keeps; `jsonData` is empty for a data source that was never saved.
+    fn read(given: &DataSourceInstanceSettings) -> Self {
+        let json = if given.json_data.is_empty() { b"{}" } else { &given.json_data[..] };
         match serde_json::from_slice::<Map<String, Value>>(json) {
-            Ok(map) => Self::made(place(&map, secrets), root_path(&map), remarks(&map)),
+            Ok(json) => Self::made(Settings::read(given, &json)),
             // The error's own text could quote what was meant to be secret.
             Err(_) => Self::unset("the data source's settings are not a JSON object: save them again in Grafana"),
         }
     }
 }
 
-fn place(map: &Map<String, Value>, secrets: &HashMap<String, String>) -> Result<Place, String> {
-    let text = text(map, STORE_URL)?;
-    let path = text.strip_prefix("file://").unwrap_or(text);
-    if path.is_empty() {
-        return Err(format!("setting `{STORE_URL}` is not set: give the store's place, such as file:///var/lib/assay"));
+impl Settings {
+    fn read(given: &DataSourceInstanceSettings, json: &Map<String, Value>) -> Self {
+        let secrets = given.decrypted_secure_json_data.iter();
+        let secure: BTreeMap<String, Secret> = secrets.map(|(key, value)| (key.clone(), Secret::new(value))).collect();
+        let reader = || Reader::new(json, &secure);
+        let live = live::live(reader());
+        Self {
+            store: store::place(reader()),
+            root: section(reader(), |reader| reader.path(ROOT_PATH)),
+            loki: loki_client(given, json, &secure),
+            forwards_identity: json.get("oauthPassThru") == Some(&Value::Bool(true)),
+            links: section(reader(), |reader| {
+                let [tempo, loki, prometheus] =
+                    LINKS.map(|key| reader.text(key, "P8E80F9AEF21F6940").map(str::to_owned));
+                Links { tempo, loki, prometheus }
+            }),
+            otlp: telemetry::otlp(reader()),
+            remarks: remarks(json, &secure, &live),
+            live,
+        }
     }
-    if text.starts_with("s3://") {
-        return Ok(Place::Bucket(text.to_owned(), access(map, secrets)?));
-    }
-    if path.contains("://") {
-        return Err(format!("setting `{STORE_URL}` is `{text}`: only file:// and s3:// URLs can be read"));
-    }
-    absolute(STORE_URL, path).map(Place::Folder)
 }
 
-fn access(map: &Map<String, Value>, secrets: &HashMap<String, String>) -> Result<Access, String> {
-    let given = |key| text(map, key).map(|text| Some(text.to_owned()).filter(|text| !text.is_empty()));
-    let secret = |key| secrets.get(key).filter(|value| !value.is_empty()).map(Secret::new);
-    let path_style = match map.get(STORE_PATH_STYLE) {
-        None | Some(Value::Null) => None,
-        Some(Value::Bool(path_style)) => Some(*path_style),
-        Some(other) => return Err(format!("setting `{STORE_PATH_STYLE}` is {other}: give true or false")),
+fn section<'a, T>(mut reader: Reader<'a>, read: impl FnOnce(&mut Reader<'a>) -> T) -> Result<T, String> {
+    let read = read(&mut reader);
+    reader.done(read)
+}
+
+/// The client of the Loki at the data source's own address; `None` without an address.
+fn loki_client(
+    given: &DataSourceInstanceSettings,
+    json: &Map<String, Value>,
+    secure: &BTreeMap<String, Secret>,
+) -> Result<Option<loki::Client>, String> {
+    let url = given.url.trim();
+    if url.is_empty() {
+        return Ok(None);
+    }
+    let (basic_auth, basic_auth_user) = (given.basic_auth_enabled, given.basic_auth_user.as_str());
+    let settings = loki::Settings::try_from(loki::Grafana { url, basic_auth, basic_auth_user, json, secure });
+    settings.and_then(|settings| loki::Client::new(&settings)).map(Some).map_err(|error| error.to_string())
+}
+
+fn remarks(json: &Map<String, Value>, secure: &BTreeMap<String, Secret>, live: &Result<Live, String>) -> Vec<String> {
+    let ours = [ROOT_PATH].into_iter().chain(LINKS).chain(store::KEYS).chain(live::KEYS).chain(telemetry::KEYS);
+    let our_secrets = store::SECURE.into_iter().chain([live::HASH_KEY, telemetry::OTLP_HEADERS]);
+    let misspelt = |what: &str, key: &String, known: &mut dyn Iterator<Item = &'static str>| {
+        let known: Vec<&str> = known.collect();
+        let is_fine = known.contains(&key.as_str()) || GRAFANAS.contains(&key.as_str());
+        let hint = (!is_fine).then(|| did_you_mean(key, known.into_iter())).flatten()?;
+        Some(format!("{what} `{key}` is not one of ours: {hint}"))
     };
-    Ok(Access {
-        endpoint: given(STORE_ENDPOINT)?,
-        region: given(STORE_REGION)?,
-        access_key: secret(STORE_ACCESS_KEY),
-        secret_key: secret(STORE_SECRET_KEY),
-        path_style,
-    })
-}
-
-fn root_path(map: &Map<String, Value>) -> Result<Option<PathBuf>, String> {
-    match text(map, ROOT_PATH)? {
-        "" => Ok(None),
-        path => absolute(ROOT_PATH, path).map(Some),
-    }
-}
-
-/// A text setting, empty if it is not set.
-fn text<'a>(map: &'a Map<String, Value>, key: &str) -> Result<&'a str, String> {
-    match map.get(key) {
-        None | Some(Value::Null) => Ok(""),
-        Some(Value::String(text)) => Ok(text.trim()),
-        Some(other) => Err(format!("setting `{key}` is {other}: give a text such as /var/lib/assay")),
-    }
-}
-
-fn absolute(key: &str, path: &str) -> Result<PathBuf, String> {
-    if path.starts_with('/') {
-        return Ok(PathBuf::from(path));
-    }
-    Err(format!("setting `{key}` is `{path}`: give an absolute path, such as /var/lib/assay"))
-}
-
-fn remarks(map: &Map<String, Value>) -> Vec<String> {
-    let unknown = map.keys().filter(|key| !KEYS.contains(&key.as_str()));
-    let near = unknown.filter_map(|key| {
-        let hint = did_you_mean(key, KEYS.into_iter())?;
-        Some(format!("setting `{key}` is not one of ours: {hint}"))
+    let json = json.keys().filter_map(|key| misspelt("setting", key, &mut ours.clone()));
+    let secrets = secure.keys().filter_map(|key| misspelt("secure setting", key, &mut our_secrets.clone()));
+    let without_server = secure.keys().filter_map(|key| {
+        let name = key.strip_prefix(live::API_KEY)?;
+        let unknown = live.as_ref().is_ok_and(|live| live.servers.iter().all(|server| server.name != name));
+        unknown.then(|| format!("secure setting `{key}` is of no model server: add `{name}` to `modelServers`"))
     });
-    near.collect()
+    json.chain(secrets).chain(without_server).collect()
 }
 
 /// A data source's organisation and uid.
@@ -217,8 +282,7 @@ impl Instances {
     }
 
     fn open(&self, org: i64, settings: DataSourceInstanceSettings) -> Arc<Instance> {
-        let DataSourceInstanceSettings { uid, name, last_updated_ms: updated, json_data, .. } = settings;
-        let secrets = settings.decrypted_secure_json_data;
+        let (uid, updated) = (settings.uid.clone(), settings.last_updated_ms);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, instance)) = open.get(&(org, uid.clone())).filter(|(made_of, _)| *made_of == updated) {
             return Arc::clone(instance);
@@ -226,8 +290,9 @@ impl Instances {
         if open.len() >= MAX_INSTANCES {
             open.clear();
         }
-        let read = Instance::read(&json_data, &secrets);
-        let instance = Arc::new(Instance { uid: uid.clone(), name, counts: self.counts.clone(), ..read });
+        let read = Instance::read(&settings);
+        let instance =
+            Arc::new(Instance { uid: uid.clone(), name: settings.name, counts: self.counts.clone(), ..read });
         open.insert((org, uid), (updated, Arc::clone(&instance)));
         instance
     }
@@ -248,12 +313,20 @@ mod tests {
     }
 
     fn read(json: &str) -> Instance {
-        let secrets = [(STORE_ACCESS_KEY, "key"), (STORE_SECRET_KEY, "hidden-secret")];
-        Instance::read(json.as_bytes(), &secrets.map(|(name, value)| (name.to_owned(), value.to_owned())).into())
+        let secrets =
+            [("storeAccessKey", "key"), ("storeSecretKey", "hidden-secret"), ("modelApiKey.gone", "hidden-secret")];
+        let secrets = secrets.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let (json_data, url) = (json.as_bytes().to_vec(), "http://loki:3100".to_owned());
+        Instance::read(&DataSourceInstanceSettings {
+            url,
+            json_data,
+            decrypted_secure_json_data: secrets,
+            ..Default::default()
+        })
     }
 
     fn store_of(json: &str) -> Result<String, String> {
-        read(json).store.map(|place| match place {
+        read(json).settings.store.map(|place| match place {
             Place::Folder(path) => path.display().to_string(),
             Place::Bucket(url, _) => url,
         })
@@ -298,7 +371,7 @@ mod tests {
 
     #[test]
     fn an_installation_is_optional_and_absolute() {
-        let root = |json: &str| read(json).root;
+        let root = |json: &str| read(json).settings.root;
         assert_eq!(root("{}").unwrap(), None);
         assert_eq!(root(r#"{"rootPath": "/srv/assay"}"#).unwrap(), Some(PathBuf::from("/srv/assay")));
         assert!(root(r#"{"rootPath": "here"}"#).unwrap_err().contains("`rootPath` is `here`"));
@@ -306,8 +379,24 @@ mod tests {
 
     #[test]
     fn a_misspelt_setting_is_remarked_and_grafanas_own_are_not() {
-        let instance = read(r#"{"storeURL": "/x", "tlsSkipVerify": true}"#);
-        assert_eq!(instance.remarks, ["setting `storeURL` is not one of ours: did you mean `storeUrl`?"]);
+        let instance = read(r#"{"storeURL": "/x", "tlsSkipVerify": true, "timeout": 30, "modelServer": []}"#);
+        let expected = [
+            "setting `storeURL` is not one of ours: did you mean `storeUrl`?",
+            "setting `modelServer` is not one of ours: did you mean `modelServers`?",
+            "secure setting `modelApiKey.gone` is of no model server: add `gone` to `modelServers`",
+        ];
+        assert_eq!(instance.remarks(), expected);
+    }
+
+    #[test]
+    fn a_fault_in_one_section_leaves_the_others() {
+        let instance = read(r#"{"storeUrl": "/x", "budget": "many", "httpHeaderName1": "X-A", "tempoUid": 7}"#);
+        assert!(instance.settings.store.is_ok() && instance.root().is_ok());
+        assert!(instance.live().unwrap_err().to_string().contains("setting `budget` is"));
+        let loki = instance.loki().unwrap_err().to_string();
+        assert!(loki.contains("secure setting `httpHeaderValue1`"), "{loki}");
+        assert!(instance.remarks()[0].contains("setting `tempoUid` is 7"));
+        assert_eq!(read("{}").loki().unwrap().unwrap().url(), "http://loki:3100");
     }
 
     #[test]
@@ -316,7 +405,7 @@ mod tests {
         let first = instances.get(context("u", 1, r#"{"storeUrl": "/a"}"#));
         assert!(Arc::ptr_eq(&first, &instances.get(context("u", 1, r#"{"storeUrl": "/a"}"#))));
         let updated = instances.get(context("u", 2, r#"{"storeUrl": "/b"}"#));
-        assert_eq!(updated.store.clone().unwrap(), Place::Folder(PathBuf::from("/b")));
+        assert_eq!(updated.settings.store.clone().unwrap(), Place::Folder(PathBuf::from("/b")));
         assert!(!Arc::ptr_eq(&updated, &instances.get(context("v", 2, r#"{"storeUrl": "/b"}"#))));
     }
 

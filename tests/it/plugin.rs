@@ -3,7 +3,9 @@
 
 mod bytes;
 mod endurance;
+mod health;
 mod host;
+mod loki;
 mod push;
 mod queries;
 mod resources;

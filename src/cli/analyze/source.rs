@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 
 use crate::cli::input::{self, LabelArgs};
+use crate::logql;
 use crate::loki;
 use crate::stream::{TextLog, TimeRange};
 
@@ -69,31 +70,7 @@ impl Source {
     }
 }
 
-/// A Go-like duration of one unit, as Loki's `since` takes it.
+/// How far back, in Loki's own words.
 fn duration(text: &str) -> Result<TimeDelta, String> {
-    let refused = || format!("`{text}` is not a duration such as 15m, 6h or 2d");
-    let unit = text.chars().last().ok_or_else(refused)?;
-    let count: i64 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| refused())?;
-    let found = match unit {
-        's' => TimeDelta::try_seconds(count),
-        'm' => TimeDelta::try_minutes(count),
-        'h' => TimeDelta::try_hours(count),
-        'd' => TimeDelta::try_days(count),
-        _ => None,
-    };
-    found.filter(|found| *found > TimeDelta::zero()).ok_or_else(refused)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_read_as_loki_reads_them() {
-        assert_eq!(duration("15m"), Ok(TimeDelta::minutes(15)));
-        assert_eq!(duration("2d"), Ok(TimeDelta::days(2)));
-        for bad in ["", "h", "-1h", "0s", "1w", "1.5h", "9223372036854775807d", "1é"] {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
-    }
+    TimeDelta::from_std(logql::duration(text)?).map_err(|error| error.to_string())
 }

@@ -11,7 +11,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::ipc::reader::FileReader;
 use grafana_plugin_sdk::pluginv2::{
     CallResourceRequest, CheckHealthRequest, CheckHealthResponse, CollectMetricsRequest, DataQuery,
-    DataSourceInstanceSettings, PluginContext, QueryDataRequest, TimeRange, User,
+    DataSourceInstanceSettings, PluginContext, QueryDataRequest, StringList, TimeRange, User,
     diagnostics_client::DiagnosticsClient, resource_client::ResourceClient,
 };
 use serde_json::Value;
@@ -77,6 +77,8 @@ pub(super) struct Host {
     pub(super) traceparent: Option<&'static str>,
     /// Further decrypted settings.
     pub(super) secrets: HashMap<String, String>,
+    /// The data source's own address: Loki's.
+    pub(super) url: String,
     settings: Value,
     pub(super) handshake: String,
     stdout: BufReader<ChildStdout>,
@@ -104,7 +106,8 @@ impl Host {
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
         let (headers, secrets) = (HashMap::new(), HashMap::new());
         let (role, traceparent) = (Some("Admin"), None);
-        Self { child, channel, role, headers, traceparent, secrets, settings, handshake, stdout, log }
+        let url = String::new();
+        Self { child, channel, role, headers, traceparent, secrets, url, settings, handshake, stdout, log }
     }
 
     pub(super) fn context(&self) -> Option<PluginContext> {
@@ -116,6 +119,7 @@ impl Host {
             user: self.role.map(|role| User { login: "u".to_owned(), role: role.to_owned(), ..Default::default() }),
             data_source_instance_settings: Some(DataSourceInstanceSettings {
                 uid: "assay".to_owned(),
+                url: self.url.clone(),
                 json_data: self.settings.to_string().into_bytes(),
                 decrypted_secure_json_data: secrets,
                 last_updated_ms: 1,
@@ -159,12 +163,16 @@ impl Host {
         DiagnosticsClient::new(self.channel.clone()).check_health(request).await.unwrap().into_inner()
     }
 
-    /// Calls a resource; gives the status and the body.
+    /// Calls a resource, with its parameters behind a `?`; gives the status and the body.
     pub(super) async fn resource(&self, method: &str, path: &str, body: impl Into<Vec<u8>>) -> (i32, Value) {
+        let headers =
+            self.headers.iter().map(|(name, value)| (name.clone(), StringList { values: vec![value.clone()] }));
         let request = CallResourceRequest {
             plugin_context: self.context(),
             method: method.to_owned(),
-            path: path.to_owned(),
+            path: path.split('?').next().unwrap_or_default().to_owned(),
+            url: path.to_owned(),
+            headers: headers.collect(),
             body: body.into().into(),
             ..Default::default()
         };

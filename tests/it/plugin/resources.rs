@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::host::Host;
+use super::loki::replayed;
 use super::store::{empty_store, store_of_two_runs};
 
 fn with_root(mut settings: serde_json::Value) -> serde_json::Value {
@@ -86,7 +87,7 @@ async fn health_says_of_each_section_how_it_is_and_what_to_do() {
     settings["rootPath"] = json!(root.path());
     let host = Host::start(settings).await;
     let health = host.health().await;
-    assert_eq!(health.status, 2);
+    assert_eq!(health.status, 1, "only the harness needs the file");
     assert!(health.message.contains("put it into models/"), "{}", health.message);
     std::fs::write(root.path().join("models/m.gguf"), "model").unwrap();
     let health = host.health().await;
@@ -95,8 +96,8 @@ async fn health_says_of_each_section_how_it_is_and_what_to_do() {
     assert!(health.message.contains("Models: 1 known, 1 files as declared"), "{}", health.message);
     let details: serde_json::Value = serde_json::from_slice(&health.json_details).unwrap();
     let sections: Vec<_> =
-        details["sections"].as_array().unwrap().iter().map(|s| s["section"].as_str().unwrap()).collect();
-    assert_eq!(sections, ["store", "prompts", "models"]);
+        details["sections"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
+    assert_eq!(sections, ["store", "loki", "prompts", "models", "telemetry"]);
     declared(&"0".repeat(64));
     assert!(host.health().await.message.contains("another than models.toml declares"));
     std::fs::remove_dir_all(store.path()).unwrap();
@@ -125,4 +126,81 @@ async fn the_trace_of_a_request_stands_in_the_log() {
     let (_, log, _) = host.stop().await;
     let line = log.lines().find(|line| line.contains("query answered")).unwrap_or_else(|| panic!("{log}"));
     assert!(line.contains("0af7651916cd43dd8448eb211c80319c"), "{line}");
+}
+
+/// A data source with a Loki, a guard and a standing question.
+async fn with_loki(store: &mut serde_json::Value) -> (crate::canned::Canned, Host) {
+    store["rootPath"] = json!(env!("CARGO_MANIFEST_DIR"));
+    store["guard"] = json!({"mode": "enforce", "maxBytes": 1});
+    store["standingQuestions"] =
+        json!([{"name": "shop", "expr": "{namespace=\"shop\"}", "every": "5m", "window": "90m"}]);
+    let loki = replayed().await;
+    let mut host = Host::start(store.clone()).await;
+    host.url = loki.url().to_owned();
+    (loki, host)
+}
+
+#[tokio::test]
+async fn an_editor_learns_labels_models_questions_and_costs() {
+    let (_store, mut settings) = empty_store();
+    let (loki, mut host) = with_loki(&mut settings).await;
+    host.role = Some("Viewer");
+    let (status, labels) = host.resource("GET", "labels", "").await;
+    assert_eq!((status, labels[0].as_str()), (200, Some("app")));
+    let (_, values) =
+        host.resource("GET", "labels/app/values?from=1000&to=2000&selector=%7Bcluster%3D%22a%22%7D", "").await;
+    assert!(values.as_array().unwrap().len() > 2, "{values}");
+    let asked = loki.requests().pop().unwrap().target;
+    assert!(asked.contains("start=1000000000&end=2000000000") && asked.contains("cluster"), "{asked}");
+    let (_, questions) = host.resource("GET", "questions", "").await;
+    assert_eq!(
+        questions[0],
+        json!({"name": "shop", "expr": "{namespace=\"shop\"}", "every": "5m", "window": "90m",
+        "prompt": null, "model": null})
+    );
+    let (_, models) = host.resource("GET", "models", "").await;
+    assert_eq!(
+        (models[0]["name"].as_str(), &models[0]["default"], &models[0]["loaded"]),
+        (Some("rules"), &json!(true), &json!(true))
+    );
+    let (status, ruling) = host.resource("GET", "guard?expr=%7Bapp%3D%22postgres%22%7D", "").await;
+    assert_eq!((status, ruling["ruling"].as_str(), ruling["mode"].as_str()), (200, Some("refuse"), Some("enforce")));
+    assert!(ruling["message"].as_str().unwrap().contains("more than the limit of 1 bytes"), "{ruling}");
+    assert!(ruling["cost"]["entries"].as_u64().unwrap() > 0, "{ruling}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_of_loki_says_why() {
+    let (_store, mut settings) = empty_store();
+    let host = Host::start(settings.clone()).await;
+    let (status, error) = host.resource("GET", "labels", "").await;
+    assert_eq!(status, 404);
+    assert!(error["message"].as_str().unwrap().contains("Loki is not set up"), "{error}");
+    let (_loki, mut host) = with_loki(&mut settings).await;
+    for (path, status, expected) in [
+        ("guard", 400, "`expr` is missing"),
+        ("guard?expr=up", 400, "no stream selector"),
+        ("guard?expr=%7Ba%3D%22b%22%7D&from=2&to=1", 400, "`from` before `to`"),
+        ("labels/app", 404, "labels/<name>/values"),
+    ] {
+        let (code, error) = host.resource("GET", path, "").await;
+        assert_eq!(code, status, "{path}: {error}");
+        assert!(error["message"].as_str().unwrap().contains(expected), "{path}: {error}");
+    }
+    host.url = "http://127.0.0.1:9".to_owned();
+    // Settings are read again only when they were saved.
+    assert_eq!(host.resource("GET", "labels", "").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_forwarded_identity_reaches_loki_and_nothing_else_does() {
+    let (_store, mut settings) = empty_store();
+    settings["oauthPassThru"] = json!(true);
+    let (loki, mut host) = with_loki(&mut settings).await;
+    for (name, value) in [("http_Authorization", "Bearer of-the-user"), ("X-Other", "private")] {
+        host.headers.insert(name.to_owned(), value.to_owned());
+    }
+    assert_eq!(host.resource("GET", "labels", "").await.0, 200);
+    let raw = loki.requests().pop().unwrap().raw;
+    assert!(raw.contains("Bearer of-the-user") && !raw.contains("private"), "{raw}");
 }
