@@ -30,6 +30,18 @@ check:
     cargo clippy --quiet --all-targets --locked -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --locked
 
+# Build the frontend into frontend/dist. `frontend check`: its format, lints, types and tests.
+frontend *ARGS:
+    @scripts/frontend "$@"
+
+# The whole plugin in dist/, as Grafana loads it: frontend, backend, licence, README, changelog.
+plugin:
+    @scripts/plugin
+
+# The plugin as an archive in packages/, with its SHA-256, checked as Grafana's validator would.
+package:
+    @scripts/package
+
 # Licences, duplicates and origins of the dependencies; advisories where their database can be reached.
 deny:
     @scripts/deny

@@ -1,0 +1,164 @@
+// One field of a query, edited as its kind says.
+
+import { EditorField, EditorSwitch } from '@grafana/plugin-ui';
+import { getTemplateSrv } from '@grafana/runtime';
+import { Combobox, Input, MultiCombobox } from '@grafana/ui';
+import React from 'react';
+import type { Option } from '../catalog';
+import type { AssayDataSource } from '../datasource';
+import { FIELDS, type FieldName, kindOf } from '../query';
+import { text } from '../text';
+import type { AssayQuery } from '../types';
+import { LogQLField } from './LogQLField';
+
+interface Props {
+  id: string;
+  name: FieldName;
+  query: AssayQuery;
+  datasource: AssayDataSource;
+  required: boolean;
+  /** `run` false: the change is not whole yet. */
+  onChange: (value: unknown, run?: boolean) => void;
+  onRun: () => void;
+}
+
+/** What stands in an empty field: what happens without a value. */
+const PLACEHOLDERS: Partial<Record<FieldName, string>> = {
+  window: text.editor.range,
+  prompt: text.editor.routed,
+  model: text.editor.byDefault,
+  run: text.editor.latest,
+  case: text.editor.latest,
+  metric: text.editor.byDefault,
+  margin: text.editor.declared,
+};
+
+const WIDTHS: Partial<Record<FieldName, number>> = {
+  limit: 10,
+  margin: 12,
+  window: 14,
+  repeat: 10,
+  anyTime: 8,
+  hash: 50,
+};
+
+export function QueryField(props: Props) {
+  const { name, required, id } = props;
+  const { label, description } = text.fields[name];
+  const width = name === 'expr' ? '100%' : (WIDTHS[name] ?? 26);
+  return (
+    <EditorField label={label} tooltip={description} width={width} required={required} htmlFor={id}>
+      <Control {...props} />
+    </EditorField>
+  );
+}
+
+function Control({ id, name, query, datasource, required, onChange, onRun }: Props) {
+  const value = query[name];
+  const kind = kindOf(query, name);
+  const field = FIELDS[name];
+  const placeholder = required ? '' : (PLACEHOLDERS[name] ?? text.editor.any);
+  const load = async (typed: string) => matching(await offered(datasource, name, query), typed);
+  const single = Array.isArray(value) ? value[0] : value;
+  const several = Array.isArray(value) ? value : typeof value === 'string' && value !== '' ? [value] : [];
+  switch (kind) {
+    case 'logql':
+      return (
+        <LogQLField
+          id={id}
+          value={String(value ?? '')}
+          datasource={datasource}
+          onChange={(expr) => onChange(expr, false)}
+          onRun={onRun}
+        />
+      );
+    case 'flag':
+      return (
+        <EditorSwitch id={id} value={value === true} onChange={(event) => onChange(event.currentTarget.checked)} />
+      );
+    case 'values':
+    case 'choices':
+      return (
+        <MultiCombobox<string>
+          id={id}
+          options={kind === 'choices' ? (field.choices ?? []).map((value) => ({ value })) : load}
+          value={several.map((value) => ({ value }))}
+          placeholder={placeholder}
+          createCustomValue
+          onChange={(options) => onChange(options.length > 0 ? options.map(({ value }) => value) : undefined)}
+        />
+      );
+    case 'choice':
+      return (
+        <Combobox<string>
+          id={id}
+          options={(field.choices ?? []).map((value) => ({ value }))}
+          value={single ? String(single) : null}
+          placeholder={placeholder}
+          isClearable
+          createCustomValue
+          onChange={(option) => onChange(option?.value)}
+        />
+      );
+    case 'number':
+      return <Typed id={id} value={single} placeholder={placeholder} onChange={onChange} />;
+    default:
+      return field.source ? (
+        <Combobox<string>
+          id={id}
+          options={load}
+          value={single ? { value: String(single) } : null}
+          placeholder={placeholder}
+          isClearable
+          createCustomValue
+          onChange={(option) => onChange(option?.value ?? (name === 'run' || name === 'question' ? '' : undefined))}
+        />
+      ) : (
+        <Typed id={id} value={single} placeholder={placeholder} onChange={onChange} />
+      );
+  }
+}
+
+/** A text that counts once it is left or confirmed, so that no query runs on half a word. */
+function Typed({
+  id,
+  value,
+  placeholder,
+  onChange,
+}: {
+  id: string;
+  value: unknown;
+  placeholder: string;
+  onChange: (value: unknown) => void;
+}) {
+  const told = value === undefined || value === null ? '' : String(value);
+  const take = (event: React.SyntheticEvent<HTMLInputElement>) => {
+    if (event.currentTarget.value !== told) {
+      onChange(event.currentTarget.value === '' ? undefined : event.currentTarget.value);
+    }
+  };
+  return (
+    <Input
+      key={told}
+      id={id}
+      defaultValue={told}
+      placeholder={placeholder}
+      onBlur={take}
+      onKeyDown={(event) => event.key === 'Enter' && take(event)}
+    />
+  );
+}
+
+/** The dashboard's variables, and then what the backend knows. */
+async function offered(datasource: AssayDataSource, name: FieldName, query: AssayQuery): Promise<Option[]> {
+  const source = FIELDS[name].source;
+  const variables = getTemplateSrv()
+    .getVariables()
+    .map(({ name }) => ({ value: `$${name}` }));
+  return [...variables, ...(source ? await datasource.catalog.options(source, query) : [])];
+}
+
+function matching(options: Option[], typed: string): Option[] {
+  const wanted = typed.toLowerCase();
+  return options.filter(({ value, label }) => `${value} ${label ?? ''}`.toLowerCase().includes(wanted));
+}

@@ -1,0 +1,95 @@
+// Standing questions: asked on their own schedule, with no panel open.
+
+import { ConfigSection } from '@grafana/plugin-ui';
+import { Button, Field, IconButton, Input, Stack } from '@grafana/ui';
+import React, { useId } from 'react';
+import { type Form, pruned } from '../../form';
+import { text } from '../../text';
+import type { StandingQuestion } from '../../types';
+
+const words = text.config.questions;
+
+const FIELDS: Array<{ name: keyof StandingQuestion; width: number; placeholder: string }> = [
+  { name: 'name', width: 20, placeholder: 'monitoring' },
+  { name: 'expr', width: 42, placeholder: text.editor.logql },
+  { name: 'every', width: 10, placeholder: '5m' },
+  { name: 'window', width: 10, placeholder: '15m' },
+  { name: 'prompt', width: 16, placeholder: text.editor.routed },
+  { name: 'model', width: 16, placeholder: text.editor.byDefault },
+];
+
+export function Questions({ form }: { form: Form }) {
+  const questions = form.settings.standingQuestions ?? [];
+  const change = (next: StandingQuestion[]) => form.set('standingQuestions', next);
+  return (
+    <ConfigSection
+      title={words.title}
+      description={words.description}
+      isCollapsible
+      isInitiallyOpen={questions.length > 0}
+    >
+      <Stack direction="column" gap={1}>
+        {questions.map((question, index) => (
+          <Question
+            // biome-ignore lint/suspicious/noArrayIndexKey: a question has nothing else that stays while its name is typed
+            key={index}
+            form={form}
+            question={question}
+            onChange={(next) => change(questions.map((other, at) => (at === index ? next : other)))}
+            onRemove={() => change(questions.filter((_, at) => at !== index))}
+          />
+        ))}
+        <div>
+          <Button
+            variant="secondary"
+            icon="plus"
+            size="sm"
+            disabled={form.readOnly}
+            onClick={() => change([...questions, { name: '', expr: '' }])}
+          >
+            {words.add}
+          </Button>
+        </div>
+      </Stack>
+    </ConfigSection>
+  );
+}
+
+interface QuestionProps {
+  form: Form;
+  question: StandingQuestion;
+  onChange: (question: StandingQuestion) => void;
+  onRemove: () => void;
+}
+
+function Question({ form, question, onChange, onRemove }: QuestionProps) {
+  const id = useId();
+  return (
+    <Stack alignItems="end" gap={1} wrap="wrap">
+      {FIELDS.map(({ name, width, placeholder }) => (
+        <Field key={name} label={words[name]} htmlFor={`${id}-${name}`} noMargin>
+          <Input
+            id={`${id}-${name}`}
+            width={width}
+            disabled={form.readOnly}
+            placeholder={placeholder}
+            value={question[name] ?? ''}
+            onChange={(event) => onChange(optionalsPruned({ ...question, [name]: event.currentTarget.value }))}
+          />
+        </Field>
+      ))}
+      <IconButton
+        name="trash-alt"
+        size="lg"
+        aria-label={words.remove(question.name)}
+        disabled={form.readOnly}
+        onClick={onRemove}
+      />
+    </Stack>
+  );
+}
+
+/** Name and query stay while they are empty: they are what a question must have. */
+function optionalsPruned({ name, expr, ...optional }: StandingQuestion): StandingQuestion {
+  return { name, expr, ...pruned(optional) };
+}

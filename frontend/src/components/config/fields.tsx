@@ -1,0 +1,170 @@
+// Fields of the settings form, each bound to the setting whose name it has.
+
+import { Combobox, Field, Input, RadioButtonGroup, SecretInput, Switch } from '@grafana/ui';
+import React, { useId } from 'react';
+import type { Form } from '../../form';
+import { text } from '../../text';
+import type { Settings } from '../../types';
+
+const WIDTH = 48;
+
+interface Props<K extends keyof Settings = keyof Settings> {
+  form: Form;
+  name: K;
+  placeholder?: string;
+}
+
+function described(name: string): { label: string; description: string } {
+  const [label, description] = text.config.settings[name] ?? [name, ''];
+  return { label, description };
+}
+
+/** A label that belongs to its input, and what the setting does. */
+export function Labelled({ name, children }: { name: string; children: (id: string) => React.ReactElement }) {
+  const id = useId();
+  return (
+    <Field {...described(name)} htmlFor={id}>
+      {children(id)}
+    </Field>
+  );
+}
+
+export function TextSetting({ form, name, placeholder }: Props) {
+  return (
+    <Labelled name={name}>
+      {(id) => (
+        <Input
+          id={id}
+          width={WIDTH}
+          disabled={form.readOnly}
+          placeholder={placeholder}
+          value={String(form.settings[name] ?? '')}
+          onChange={(event) => form.set(name, event.currentTarget.value as never)}
+        />
+      )}
+    </Labelled>
+  );
+}
+
+export function NumberSetting({ form, name, placeholder }: Props) {
+  return (
+    <Bounded
+      name={name}
+      form={form}
+      placeholder={placeholder}
+      value={form.settings[name] as number | undefined}
+      onChange={(value) => form.set(name, value as never)}
+    />
+  );
+}
+
+interface BoundedProps {
+  form: Form;
+  name: string;
+  placeholder?: string;
+  value: number | undefined;
+  onChange: (value: number | undefined) => void;
+}
+
+/** A number that is not below zero; empty for the default. */
+export function Bounded({ form, name, placeholder, value, onChange }: BoundedProps) {
+  return (
+    <Labelled name={name}>
+      {(id) => (
+        <Input
+          id={id}
+          type="number"
+          min={0}
+          width={24}
+          disabled={form.readOnly}
+          placeholder={placeholder}
+          value={value ?? ''}
+          onChange={(event) =>
+            onChange(event.currentTarget.value === '' ? undefined : event.currentTarget.valueAsNumber)
+          }
+        />
+      )}
+    </Labelled>
+  );
+}
+
+interface ToggleProps {
+  form: Form;
+  name: string;
+  value: boolean | undefined;
+  onChange: (value: boolean | undefined) => void;
+}
+
+/** A switch; off is the default and leaves nothing behind. */
+export function Toggle({ form, name, value, onChange }: ToggleProps) {
+  return (
+    <Labelled name={name}>
+      {(id) => (
+        <Switch
+          id={id}
+          disabled={form.readOnly}
+          value={value === true}
+          onChange={(event) => onChange(event.currentTarget.checked || undefined)}
+        />
+      )}
+    </Labelled>
+  );
+}
+
+export function SecretSetting({ form, name }: { form: Form; name: string }) {
+  return <Labelled name={name}>{(id) => <Secret id={id} form={form} name={name} />}</Labelled>;
+}
+
+/** A secret: it can be written and forgotten, and never comes back from Grafana. */
+export function Secret({ id, form, name, width = WIDTH }: { id: string; form: Form; name: string; width?: number }) {
+  return (
+    <SecretInput
+      id={id}
+      width={width}
+      disabled={form.readOnly}
+      autoComplete="off"
+      isConfigured={form.isConfigured(name)}
+      value={form.secret(name)}
+      onChange={(event) => form.setSecret(name, event.currentTarget.value)}
+      onReset={() => form.resetSecret(name)}
+    />
+  );
+}
+
+interface OneOfProps {
+  form: Form;
+  name: string;
+  options: Array<{ value: string; label?: string }>;
+  value: string;
+  onChange: (value: string) => void;
+}
+
+export function OneOf({ form, name, options, value, onChange }: OneOfProps) {
+  return (
+    <Labelled name={name}>
+      {(id) => (
+        <RadioButtonGroup id={id} disabled={form.readOnly} options={options} value={value} onChange={onChange} />
+      )}
+    </Labelled>
+  );
+}
+
+/** Names to choose from, or any other. */
+export function NameSetting({ form, name, names }: Props & { names: string[] }) {
+  return (
+    <Labelled name={name}>
+      {(id) => (
+        <Combobox<string>
+          id={id}
+          width={WIDTH}
+          disabled={form.readOnly}
+          isClearable
+          createCustomValue
+          options={names.map((value) => ({ value }))}
+          value={(form.settings[name] as string | undefined) ?? null}
+          onChange={(option) => form.set(name, option?.value as never)}
+        />
+      )}
+    </Labelled>
+  );
+}
