@@ -19,6 +19,7 @@ mod record;
 mod render;
 mod scan;
 mod select;
+mod shape;
 mod shorten;
 mod templates;
 mod values;
@@ -31,6 +32,7 @@ use serde::Serialize;
 pub use burst::Burst;
 pub use level::Level;
 pub use values::Values;
+pub use shape::Shape;
 
 use crate::stream::Window;
 
