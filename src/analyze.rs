@@ -115,6 +115,19 @@ impl Pipeline {
         self.prepare_redacted(window, redactions, choice, budget)
     }
 
+    /// Prepares a prepared window for another budget.
+    ///
+    /// # Errors
+    /// As [`Pipeline::prepare`].
+    pub fn prepare_again<'p>(
+        &'p self,
+        prepared: Prepared<'p>,
+        choice: &Choice,
+        budget: Budget,
+    ) -> Result<Prepared<'p>, String> {
+        self.prepare_redacted(prepared.window, prepared.redactions, choice, budget)
+    }
+
     fn prepare_redacted(
         &self,
         window: Window,
@@ -231,7 +244,7 @@ impl Pipeline {
                 break;
             }
             budget.tokens = tokens;
-            prepared = self.prepare_redacted(prepared.window, prepared.redactions, choice, budget)?;
+            prepared = self.prepare_again(prepared, choice, budget)?;
         }
         Ok((prepared, Ok(())))
     }
