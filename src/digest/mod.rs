@@ -31,8 +31,8 @@ use serde::Serialize;
 
 pub use burst::Burst;
 pub use level::Level;
-pub use values::Values;
 pub use shape::Shape;
+pub use values::Values;
 
 use crate::stream::Window;
 
