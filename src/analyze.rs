@@ -5,6 +5,7 @@
 
 use crate::digest::{Budget, Digest, digest};
 use crate::experiment::Choice;
+use crate::hash;
 use crate::model::{FinishReason, Model, ModelError, Question, Reply, Sampling, Timings, Usage};
 use crate::ontology::Ontology;
 use crate::prompt::{Prompt, PromptId, Prompts, Rendered};
@@ -100,6 +101,8 @@ pub struct Analysis<'p> {
     pub usage: Usage,
     /// Durations.
     pub timings: Timings,
+    /// Hash of the answer's text, see [`hash::of_text`]; `None` where no model answered.
+    pub output_hash: Option<String>,
 }
 
 impl Pipeline {
@@ -110,6 +113,19 @@ impl Pipeline {
     pub fn prepare(&self, mut window: Window, choice: &Choice, budget: Budget) -> Result<Prepared<'_>, String> {
         let redactions = self.redactor.redact_window(&mut window).total();
         self.prepare_redacted(window, redactions, choice, budget)
+    }
+
+    /// Prepares a prepared window for another budget.
+    ///
+    /// # Errors
+    /// As [`Pipeline::prepare`].
+    pub fn prepare_again<'p>(
+        &'p self,
+        prepared: Prepared<'p>,
+        choice: &Choice,
+        budget: Budget,
+    ) -> Result<Prepared<'p>, String> {
+        self.prepare_redacted(prepared.window, prepared.redactions, choice, budget)
     }
 
     fn prepare_redacted(
@@ -149,7 +165,21 @@ impl Pipeline {
         respondent: &Respondent<'_, M>,
         ask: &Ask,
     ) -> Result<Analysis<'_>, String> {
-        let mut prepared = self.prepare(window, choice, ask.budget)?;
+        let prepared = self.prepare(window, choice, ask.budget)?;
+        self.ask(prepared, choice, respondent, ask).await
+    }
+
+    /// Asks about a window that was prepared with the same choice and budget.
+    ///
+    /// # Errors
+    /// As [`Pipeline::analyze`].
+    pub async fn ask<'p, M: Model>(
+        &'p self,
+        mut prepared: Prepared<'p>,
+        choice: &Choice,
+        respondent: &Respondent<'_, M>,
+        ask: &Ask,
+    ) -> Result<Analysis<'p>, String> {
         let reply = match respondent {
             Respondent::Rules => Ok(rules_reply(&prepared)),
             Respondent::Model(model) => match self.fit(prepared, choice, *model, ask).await? {
@@ -169,7 +199,9 @@ impl Pipeline {
         Ok(match reply {
             Ok(reply) => {
                 let outcome = Outcome::of_reply(&reply, prepared.ontology, &prepared.digest);
-                Analysis { prepared, outcome, error: None, usage: reply.usage, timings: reply.timings }
+                let output_hash = matches!(respondent, Respondent::Model(_))
+                    .then(|| hash::of_text(&reply.text, self.hash_key.as_deref()));
+                Analysis { prepared, outcome, error: None, usage: reply.usage, timings: reply.timings, output_hash }
             }
             Err(error) => Analysis {
                 prepared,
@@ -177,6 +209,7 @@ impl Pipeline {
                 error: Some(error),
                 usage: Usage::default(),
                 timings: Timings::default(),
+                output_hash: None,
             },
         })
     }
@@ -211,7 +244,7 @@ impl Pipeline {
                 break;
             }
             budget.tokens = tokens;
-            prepared = self.prepare_redacted(prepared.window, prepared.redactions, choice, budget)?;
+            prepared = self.prepare_again(prepared, choice, budget)?;
         }
         Ok((prepared, Ok(())))
     }

@@ -11,7 +11,6 @@ mod forecast;
 mod frozen;
 mod journal;
 mod meter;
-mod patience;
 mod plan;
 mod publish;
 mod questions;

@@ -24,6 +24,7 @@ pub mod rules;
 pub mod experiment;
 pub mod run;
 pub mod analyze;
+pub mod ledger;
 pub mod guard;
 pub mod tally;
 pub mod summary;
@@ -40,5 +41,6 @@ pub mod store;
 
 // --- surfaces: adapters put to work for people and Grafana ---
 pub mod harness;
+pub mod live;
 pub mod plugin;
 pub mod cli;

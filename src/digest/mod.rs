@@ -19,6 +19,7 @@ mod record;
 mod render;
 mod scan;
 mod select;
+mod shape;
 mod shorten;
 mod templates;
 mod values;
@@ -30,6 +31,7 @@ use serde::Serialize;
 
 pub use burst::Burst;
 pub use level::Level;
+pub use shape::Shape;
 pub use values::Values;
 
 use crate::stream::Window;

@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 
 use super::error::HarnessError;
-use super::patience::Patient;
 use crate::analyze::{Ask, Respondent};
 use crate::digest::Budget;
 use crate::experiment::Profile;
 use crate::installation::{Installation, Shelf};
-use crate::llama::{Client, Retry};
+use crate::llama::{Client, Patient, Retry};
 use crate::run::{Answer, Plan};
 
 /// One question of one arm.

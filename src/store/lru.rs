@@ -60,7 +60,8 @@ impl<K: Clone + Eq + Hash, V: Clone> Lru<K, V> {
         self.bytes
     }
 
-    fn remove(&mut self, key: &K) {
+    /// Forgets a value.
+    pub fn remove(&mut self, key: &K) {
         if let Some(entry) = self.entries.remove(key) {
             self.order.remove(&entry.used);
             self.bytes -= entry.bytes;

@@ -2,10 +2,12 @@
 //!
 //! `runs/<id>/plan.json` is written when a run starts, `results.parquet` when it ends and `run.json` last: a run
 //! without it was never published. Every write is atomic: a reader sees the old state or the new one.
-//! `gates/<id>.json` keeps what gates said, `baselines/<name>.json` what runs are held against.
+//! `gates/<id>.json` keeps what gates said, `baselines/<name>.json` what runs are held against, `ledger/` a line for
+//! every question that was asked online.
 
 mod cache;
 mod kept;
+mod ledger;
 mod lru;
 mod parcel;
 mod place;
@@ -20,6 +22,7 @@ use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 pub use cache::{Cache, Counts, Hits, Listed, Records, Version, beginning};
+pub use ledger::{Ledger, Lines};
 pub use lru::Lru;
 pub use parcel::{Parcel, ParcelError};
 pub use place::{Access, STATE_VARIABLE};

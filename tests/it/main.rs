@@ -6,6 +6,7 @@ mod canned;
 mod cli;
 mod gguf;
 mod harness;
+mod live;
 mod llama;
 mod loki;
 mod parsers;

@@ -1,0 +1,115 @@
+//! The desk of one data source: says what was last found, and finds out more in the background.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::capacity::Capacity;
+use super::evidence::read_again;
+use super::failure::Failure;
+use super::flight::Viewer;
+use super::kept::{Kept, Line};
+use super::look::{Counts, Direct, Look, OnBehalf};
+use super::question::{Key, Origin, Question};
+use super::rota::Rota;
+use super::shared::Shared;
+use super::source::{Source, Standing};
+
+/// Answers the questions of one data source. Dropping it ends its flights and its standing questions.
+#[derive(Debug)]
+pub struct Desk {
+    shared: Arc<Shared>,
+    _end: DropGuard,
+}
+
+impl Desk {
+    /// Opens a desk and starts its standing questions. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// A default model or a standing question that cannot be asked.
+    pub fn open(source: Source, capacity: &Capacity) -> Result<Self, Failure> {
+        source.answerer(&source.default_model)?;
+        let spread: Vec<(Duration, f64)> = source
+            .standing
+            .iter()
+            .map(|standing| Ok((standing.every, source.key(&standing.question, None)?.fraction())))
+            .collect::<Result<_, Failure>>()?;
+        let end = CancellationToken::new();
+        let shared = Arc::new(Shared::new(source, capacity.clone(), end.clone()));
+        tokio::spawn(Arc::clone(&shared).attend(Rota::new(spread)));
+        Ok(Self { shared, _end: end.drop_guard() })
+    }
+
+    /// What can be said about a question now; where that is not fresh, it is asked in the background. Waits for neither
+    /// Loki nor a model.
+    ///
+    /// # Errors
+    /// A question that cannot be asked: an unknown prompt or model.
+    pub async fn look(&self, question: &Question, origin: &Origin) -> Result<Look, Failure> {
+        self.shared.look(question, origin, self.shared.source.limits.fresh_for).await
+    }
+
+    /// Asks now, in the name of a user, within their time. Nothing is shared with anyone, kept or streamed; the ledger
+    /// says how it went and not what was found.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn ask_directly(
+        &self,
+        question: &Question,
+        origin: &Origin,
+        on_behalf: &OnBehalf<'_>,
+    ) -> Result<Direct, Failure> {
+        let late = |_| Failure::Late(on_behalf.deadline);
+        tokio::time::timeout(on_behalf.deadline, self.shared.direct(question, origin, on_behalf)).await.map_err(late)?
+    }
+
+    /// Watches a question that is on its way, or sees the verdict that it came to; `None` if nothing is known of it.
+    pub async fn view(&self, key: &Key) -> Option<Viewer> {
+        if let Some(viewer) = self.shared.flights.view(key) {
+            return Some(viewer);
+        }
+        self.shared.cabinet.verdict(key).await.map(Viewer::of_kept)
+    }
+
+    /// The lines that a verdict cites, redacted: from memory, else read again from Loki.
+    ///
+    /// # Errors
+    /// Why they cannot be shown, in words.
+    pub async fn evidence(&self, question: &Question, kept: &Kept) -> Result<Arc<Vec<Line>>, String> {
+        let cabinet = &self.shared.cabinet;
+        if let Some(lines) = cabinet.lines(kept) {
+            return Ok(lines);
+        }
+        let lines = read_again(&self.shared.source, question, kept).await?;
+        cabinet.keep_lines(&kept.key, Arc::clone(&lines));
+        Ok(lines)
+    }
+
+    /// The key of a question, under an identity where it is asked directly.
+    ///
+    /// # Errors
+    /// An unknown prompt or model.
+    pub fn key(&self, question: &Question, identity: Option<&str>) -> Result<Key, Failure> {
+        self.shared.source.key(question, identity)
+    }
+
+    /// The standing question of this name.
+    ///
+    /// # Errors
+    /// An unknown name, with the closest known one.
+    pub fn standing(&self, name: &str) -> Result<&Standing, Failure> {
+        self.shared.source.standing(name)
+    }
+
+    /// What the desk works with.
+    pub fn source(&self) -> &Source {
+        &self.shared.source
+    }
+
+    /// What it did, and does.
+    pub fn counts(&self) -> Counts {
+        self.shared.counts()
+    }
+}
