@@ -55,7 +55,7 @@ snapshots:
     INSTA_UPDATE=always cargo test --quiet --locked
     git diff --stat -- '*.snap'
 
-# The numbers we defend: what the harness adds to the server that it asks, as ratios. `bench slots memory`: only those.
+# The numbers we defend, measured beside their targets: harness, memory, comparisons, data source. `bench plugin`: only those.
 bench *ARGS:
     @scripts/bench "$@"
 

@@ -1,8 +1,9 @@
-//! What the harness adds to the model server that it asks, as ratios to the server alone.
+//! The numbers that we defend: what the harness adds to the model server that it asks, as ratios to the server alone, and
+//! what the data source takes.
 //!
-//! `./just bench [overhead|slots|resume|memory|compare…]`, all of them if none is named. `overhead` and `slots` serve a
-//! tiny model with random weights by a real llama-server: its answers take milliseconds, so that whatever the harness
-//! adds shows more than with any model of use. The others need no model.
+//! `./just bench [overhead|slots|resume|memory|compare|plugin…]`, all of them if none is named. `overhead` and `slots`
+//! serve a tiny model with random weights by a real llama-server: its answers take milliseconds, so that whatever the
+//! harness adds shows more than with any model of use. The others need no model.
 
 #[allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "the tests use more of it")]
 #[path = "../../tests/it/canned.rs"]
@@ -11,18 +12,32 @@ mod folder;
 #[allow(dead_code, clippy::unwrap_used, reason = "the tests use more of it")]
 #[path = "../../tests/it/gguf.rs"]
 mod gguf;
+#[allow(dead_code, clippy::unwrap_used, reason = "the tests use more of it")]
+#[path = "../../tests/it/plugin/host.rs"]
+mod host;
+mod made;
+mod plugin;
+#[allow(dead_code, clippy::unwrap_used, reason = "the tests use more of it")]
+#[path = "../../tests/it/s3.rs"]
+mod s3;
 mod server;
+#[allow(dead_code, clippy::unwrap_used, reason = "the tests use more of it")]
+#[path = "../../tests/it/plugin/store.rs"]
+mod store;
+mod table;
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use assay::compare::compare_runs;
+use assay::compare::{compare_runs, compare_tallied};
 use assay::llama::Profile;
 use assay::store::Store;
-use assay::summary::summarise;
+use assay::summary::Summary;
 use folder::{Folder, Ran};
 use serde_json::Value;
 use server::{Counted, Served};
+use table::Target::{AtLeast, AtMost, Told};
+use table::{figure, head, median, megabytes, milliseconds};
 
 /// Rounds of each timing; the median counts.
 const ROUNDS: usize = 3;
@@ -31,7 +46,7 @@ fn main() -> Result<()> {
     let asked: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let wanted = |name: &str| asked.is_empty() || asked.iter().any(|argument| argument == name);
     let runtime = tokio::runtime::Runtime::new()?;
-    println!("{:<58} {:>14}  TARGET", "FIGURE", "VALUE");
+    head();
     if wanted("overhead") {
         runtime.block_on(overhead())?;
     }
@@ -45,16 +60,10 @@ fn main() -> Result<()> {
         let large = runtime.block_on(memory())?;
         runtime.block_on(compare(&large))?;
     }
+    if wanted("plugin") {
+        runtime.block_on(plugin::plugin())?;
+    }
     Ok(())
-}
-
-fn figure(name: &str, value: impl std::fmt::Display, target: &str) {
-    println!("{name:<58} {value:>14}  {target}");
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
 }
 
 /// One slot: the whole `assay eval run` against the same questions one after the other.
@@ -71,11 +80,10 @@ async fn overhead() -> Result<()> {
         whole.push(folder.assay(&["eval", "run", "experiment.toml", "--json"])?.took);
     }
     let (bare, whole) = (median(bare), median(whole));
-    let each = bare.as_secs_f64() * 1e3 / questions.len() as f64;
-    figure("one question of the bare client", format!("{each:.1} ms"), "");
-    let per_answer = (whole.as_secs_f64() - bare.as_secs_f64()) * 1e3 / questions.len() as f64;
-    figure("the harness adds per question, start and end included", format!("{per_answer:.2} ms"), "");
-    figure("wall time, one slot, against the bare client", ratio(whole, bare), "at most 1.05");
+    let (bare_ms, whole_ms, of) = (milliseconds(bare), milliseconds(whole), questions.len() as f64);
+    figure("one question of the bare client", bare_ms / of, "ms", 1, Told);
+    figure("the harness adds per question, start and end included", (whole_ms - bare_ms) / of, "ms", 2, Told);
+    figure("wall time, one slot, against the bare client", ratio(whole, bare), "", 3, AtMost(1.05));
     served.stop().await
 }
 
@@ -93,18 +101,19 @@ async fn slots() -> Result<()> {
         bare.push(served.replay(&questions, 4).await?);
         whole.push(folder.assay(&["eval", "run", "experiment.toml", "--json"])?.took);
     }
-    figure("throughput, 4 slots, against the server's own", ratio(median(bare), median(whole)), "at least 0.9");
+    let against = ratio(median(bare), median(whole));
+    figure("throughput, 4 slots, against the server's own", against, "", 3, AtLeast(0.9));
     let shown: Value = serde_json::from_slice(&folder.assay(&["eval", "show", "model", "--json"])?.stdout)?;
     let tokens = |name: &str| shown["metrics"][name]["value"].as_f64().context("the run has no token counts");
     let (cached, prompt) = (tokens("cached_tokens")?, tokens("prompt_tokens")?);
     let prefix = f64::from(served.prefix(&questions).await?);
-    figure("prefix tokens from the cache", format!("{:.3}", (cached / prefix).min(1.0)), "near 1");
-    figure("prompt tokens from the cache", format!("{:.3}", cached / prompt), "");
+    figure("prefix tokens from the cache", (cached / prefix).min(1.0), "", 3, AtLeast(0.98));
+    figure("prompt tokens from the cache", cached / prompt, "", 3, Told);
     served.stop().await
 }
 
-fn ratio(a: Duration, b: Duration) -> String {
-    format!("{:.3}", a.as_secs_f64() / b.as_secs_f64())
+fn ratio(a: Duration, b: Duration) -> f64 {
+    a.as_secs_f64() / b.as_secs_f64()
 }
 
 /// A run that is killed half way asks the other half only.
@@ -118,8 +127,8 @@ async fn resume() -> Result<()> {
     folder.assay(&["eval", "resume", "--json"])?;
     let asked = server.questions();
     ensure!(asked >= CASES, "{asked} questions for {CASES} cases");
-    figure("calls that resume saved, of those before the kill", format!("{:.3}", saved(before, asked, CASES)), "1");
-    figure("questions asked twice, of 1000", asked - CASES, "at most 1 per slot");
+    figure("calls that resume saved, of those before the kill", saved(before, asked, CASES), "", 3, AtLeast(1.0));
+    figure("questions asked twice, of 1000, with one slot", (asked - CASES) as f64, "", 0, AtMost(1.0));
     Ok(())
 }
 
@@ -139,21 +148,26 @@ async fn memory() -> Result<Folder> {
         folder.models(Some((server.url(), 3.0)))?;
         folder.experiment("reproducible", &arms)?;
         let ran = folder.assay(&["eval", "run", "experiment.toml", "--json"])?;
-        let (peak, file) = (ran.peak as f64 / 1e6, folder.dataset_bytes()? as f64 / 1e6);
-        figure(&format!("peak memory, {cases} cases of 3 arms"), format!("{peak:.0} MB"), "");
-        figure(&format!("  their log lines on disk, {cases} cases"), format!("{file:.0} MB"), "");
+        figure(&format!("peak memory, {cases} cases of 3 arms"), megabytes(ran.peak), "MB", 0, Told);
         runs.push((folder, ran));
     }
     let grown = runs[1].1.peak.saturating_sub(runs[0].1.peak) as f64;
-    figure("memory, 10,000 cases against 1,000", ratio_of(runs[1].1.peak, runs[0].1.peak), "");
-    figure("memory per further answer", format!("{:.1} kB", grown / 27_000.0 / 1e3), "");
+    let times = runs[1].1.peak as f64 / runs[0].1.peak as f64;
+    figure("memory, 10,000 cases against 1,000", times, "", 2, AtMost(1.5));
+    figure("memory per further answer", grown / 27_000.0 / 1e3, "kB", 2, Told);
     let lines = (runs[1].0.dataset_bytes()? - runs[0].0.dataset_bytes()?) as f64;
-    figure("memory growth against the growth of the log", format!("{:.3}", grown / lines), "");
-    Ok(runs.remove(1).0)
-}
-
-fn ratio_of(a: u64, b: u64) -> String {
-    format!("{:.2}", a as f64 / b as f64)
+    figure("memory growth against the growth of the log", grown / lines, "", 3, Told);
+    let large = runs.remove(1).0;
+    let others: [(&str, &[&str]); 3] = [
+        ("`eval run --dry-run`", &["eval", "run", "experiment.toml", "--dry-run"]),
+        ("`eval score`", &["eval", "score", "a", "--json"]),
+        ("`eval report` of two runs", &["eval", "report", "a", "b", "--out", "report.html"]),
+    ];
+    for (name, arguments) in others {
+        let peak = large.assay(arguments)?.peak;
+        figure(&format!("peak memory of {name}, 10,000 cases"), megabytes(peak), "MB", 0, Told);
+    }
+    Ok(large)
 }
 
 /// Two runs of 10,000 cases, from the command line and without the start of the program; and the statistics of one.
@@ -163,21 +177,30 @@ async fn compare(large: &Folder) -> Result<()> {
         whole.push(large.assay(&["eval", "compare", "a", "b", "--json"])?.took);
     }
     // The first one warms the cache of the disk.
-    let whole = median(whole.split_off(1)).as_secs_f64() * 1e3;
-    figure("`assay eval compare` of two runs of 10,000 cases, warm", format!("{whole:.0} ms"), "under 100 ms");
+    let whole = milliseconds(median(whole.split_off(1)));
+    figure("`assay eval compare` of two runs of 10,000 cases, warm", whole, "ms", 0, AtMost(100.0));
     let store = Store::open(&large.path("store").display().to_string())?;
     let start = Instant::now();
-    let (a, b) = (store.run(&store.find("a").await?).await?, store.run(&store.find("b").await?).await?);
-    let loaded = start.elapsed();
-    figure("  of that, both runs loaded", format!("{:.0} ms", loaded.as_secs_f64() * 1e3), "");
+    let (a, b) = (store.tallied(&store.find("a").await?).await?, store.tallied(&store.find("b").await?).await?);
+    figure("  of that, both runs loaded", milliseconds(start.elapsed()), "ms", 0, Told);
     let experiment = &a.record.plan.experiment;
     let start = Instant::now();
-    compare_runs(&a, &b, experiment.primary, experiment.margin, experiment.seed)?;
-    figure("  of that, compared", format!("{:.0} ms", start.elapsed().as_secs_f64() * 1e3), "");
+    compare_tallied(&a, &b, experiment.primary, experiment.margin, experiment.seed)?;
+    figure("  of that, compared", milliseconds(start.elapsed()), "ms", 0, Told);
+    let made = [made::run("x", "x", 10_000, 1, 60), made::run("y", "y", 10_000, 1, 65)];
     let start = Instant::now();
-    let summary = summarise(&a.results, experiment.seed);
-    let each = start.elapsed().as_secs_f64() * 1e6 / a.results.len() as f64;
+    compare_runs(&made[0], &made[1], experiment.primary, experiment.margin, experiment.seed)?;
+    figure(
+        "two such runs that differ in every metric, compared",
+        milliseconds(start.elapsed()),
+        "ms",
+        0,
+        AtMost(100.0),
+    );
+    let start = Instant::now();
+    let summary = Summary::of(&a.tally, experiment.seed);
+    let each = start.elapsed().as_secs_f64() * 1e6 / a.tally.marks().len() as f64;
     ensure!(!summary.metrics.is_empty(), "a run has metrics");
-    figure("statistics of a run, per answer", format!("{each:.0} µs"), "");
+    figure("statistics of a run, per answer", each, "µs", 0, Told);
     Ok(())
 }

@@ -57,6 +57,8 @@ pub(super) async fn publish(
             table.push(row);
         }
     }
+    // What encodes the rows is gone before the figures are made.
+    let table = table.finish();
     let tally: Tally = marks.into_iter().collect();
     let mut record = Summary::of(&tally, plan.experiment.seed).into_record(plan, Utc::now(), resumed);
     drop(tally);

@@ -109,7 +109,7 @@ pub struct Report {
     margin: String,
     conclusions: Vec<pairing::Sentence>,
     metrics: Vec<tables::MetricRow>,
-    subsets: Vec<tables::SubsetRow>,
+    subsets: Vec<tables::SubsetTable>,
     outcomes: tables::Outcomes,
     pairs: Vec<pairing::PairView>,
     severity: Vec<confusion::Matrix>,

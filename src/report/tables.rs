@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::text::{interval, letter, value};
-use crate::run::{Metrics, Run};
+use crate::run::{Metrics, Pooled, Run, RunRecord};
 use crate::score::{Metric, severity_rating};
 use crate::stats::agreement::{Rating, Weights, kappa};
 use crate::stats::{Direction, Estimate};
@@ -57,7 +57,14 @@ pub(super) struct MetricRow {
     cells: Vec<Option<Cell>>,
 }
 
-/// The primary metric in one subset.
+/// A figure by subset.
+#[derive(Debug, Serialize)]
+pub(super) struct SubsetTable {
+    name: String,
+    rows: Vec<SubsetRow>,
+}
+
+/// A figure in one subset.
 #[derive(Debug, Serialize)]
 pub(super) struct SubsetRow {
     kind: &'static str,
@@ -182,8 +189,13 @@ fn kappa_cell(run: &Run) -> Option<Cell> {
     let ratings: Vec<Rating<'_>> = rated.collect();
     let labels = crate::ontology::Severity::ALL.len();
     let found = kappa(&ratings, labels, Weights::Quadratic, run.record.plan.experiment.seed).ok()??;
-    let limits = found.ci_low.zip(found.ci_high).map(|(low, high)| format!("{low:.2} to {high:.2}"));
-    Some(Cell { value: format!("{:.2}", found.value), interval: limits })
+    Some(ratio_cell(&found))
+}
+
+/// A number that is no share, such as kappa: 1 is perfect, 0 what chance gives.
+fn ratio_cell(found: &Estimate) -> Cell {
+    let interval = found.ci_low.zip(found.ci_high).map(|(low, high)| format!("{low:.2} to {high:.2}"));
+    Cell { value: format!("{:.2}", found.value), interval }
 }
 
 fn quantile_rows(runs: &[Run]) -> Vec<MetricRow> {
@@ -207,32 +219,61 @@ fn quantile_rows(runs: &[Run]) -> Vec<MetricRow> {
     named.filter(|row: &MetricRow| row.cells.iter().any(Option::is_some)).collect()
 }
 
-/// The primary metric by split and by family.
-pub(super) fn subsets(runs: &[Run]) -> Vec<SubsetRow> {
+/// Finds a figure of the cases of a split, or of a family, by its name.
+type Find<'f> = &'f dyn Fn(&RunRecord, Kind, &str) -> Option<Estimate>;
+
+/// What cases are put together by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Split,
+    Family,
+}
+
+impl Kind {
+    fn metrics(self, record: &RunRecord) -> &BTreeMap<String, Metrics> {
+        if self == Self::Split { &record.by_split } else { &record.by_family }
+    }
+
+    fn pooled(self, record: &RunRecord) -> &BTreeMap<String, Pooled> {
+        if self == Self::Split { &record.pooled_by_split } else { &record.pooled_by_family }
+    }
+}
+
+/// The primary metric by split and by family, then the figures that are no means; those that no run has are left out.
+pub(super) fn subsets(runs: &[Run]) -> Vec<SubsetTable> {
     let primary = runs[0].record.plan.experiment.primary;
-    let rows = |kind: &'static str, group: fn(&Run) -> &BTreeMap<String, Metrics>| {
-        let names: BTreeSet<&String> = runs.iter().flat_map(|run| group(run).keys()).collect();
-        let row = move |name: &String| {
-            let of = |run: &Run| group(run).get(name).and_then(|metrics| metrics.get(&primary)).cloned();
-            let first = runs.iter().find_map(of)?;
+    let mean: Find<'_> = &|record, kind, name| kind.metrics(record).get(name)?.get(&primary).cloned();
+    let kappa: Find<'_> = &|record, kind, name| kind.pooled(record).get(name)?.severity_kappa.clone();
+    let micro: Find<'_> = &|record, kind, name| kind.pooled(record).get(name)?.component_micro_f1.clone();
+    let tables = [
+        SubsetTable { name: primary.to_string(), rows: subset_rows(runs, mean, |found| cell(primary, found)) },
+        SubsetTable { name: "severity_kappa".to_owned(), rows: subset_rows(runs, kappa, ratio_cell) },
+        SubsetTable {
+            name: "component_micro_f1".to_owned(),
+            rows: subset_rows(runs, micro, |found| cell(Metric::ComponentF1, found)),
+        },
+    ];
+    tables.into_iter().filter(|table| !table.rows.is_empty()).collect()
+}
+
+fn subset_rows(runs: &[Run], find: Find<'_>, show: impl Fn(&Estimate) -> Cell) -> Vec<SubsetRow> {
+    let rows = |kind: Kind| {
+        let names: BTreeSet<&String> = runs.iter().flat_map(|run| kind.metrics(&run.record).keys()).collect();
+        let row = |(at, name): (usize, &String)| {
+            let found: Vec<Option<Estimate>> = runs.iter().map(|run| find(&run.record, kind, name)).collect();
+            let first = found.iter().flatten().next()?;
             Some(SubsetRow {
-                kind,
+                kind: if kind == Kind::Split { "split" } else { "family" },
                 name: name.clone(),
-                first: false,
+                first: kind == Kind::Family && at == 0,
                 cases: first.n_cases,
                 clusters: first.n_clusters,
-                cells: runs.iter().map(|run| of(run).map(|estimate| cell(primary, &estimate))).collect(),
+                cells: found.iter().map(|found| found.as_ref().map(&show)).collect(),
             })
         };
-        names.into_iter().filter_map(row).collect::<Vec<_>>()
+        names.into_iter().enumerate().filter_map(row).collect::<Vec<_>>()
     };
-    let mut all = rows("split", |run| &run.record.by_split);
-    let mut families = rows("family", |run| &run.record.by_family);
-    if let Some(first) = families.first_mut() {
-        first.first = true;
-    }
-    all.extend(families);
-    all
+    [Kind::Split, Kind::Family].into_iter().flat_map(rows).collect()
 }
 
 /// Classes that occur in any run, the worst first.

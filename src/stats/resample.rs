@@ -42,13 +42,20 @@ struct Clusters {
     per_word: u32,
     left: u32,
     word: u64,
+    /// Words that were made and not used, from `next` on.
+    ahead: [u8; AHEAD],
+    next: usize,
 }
+
+/// Bytes of random words that are made at a time.
+const AHEAD: usize = 1024;
 
 impl Clusters {
     fn new(n: usize, seed: u64) -> Self {
         let n = n as u64;
         let bits = 64 - n.leading_zeros();
-        Self { rng: generator(seed, Purpose::Bootstrap), n, per_word: (40 / bits.max(1)).max(1), left: 0, word: 0 }
+        let (rng, per_word) = (generator(seed, Purpose::Bootstrap), (40 / bits.max(1)).max(1));
+        Self { rng, n, per_word, left: 0, word: 0, ahead: [0; AHEAD], next: AHEAD }
     }
 
     /// As if `draws` had been drawn already.
@@ -63,10 +70,20 @@ impl Clusters {
         clusters
     }
 
+    fn next_word(&mut self) -> u64 {
+        if self.next == AHEAD {
+            self.rng.fill_bytes(&mut self.ahead);
+            self.next = 0;
+        }
+        let word = self.ahead[self.next..].first_chunk().copied().unwrap_or_default();
+        self.next += size_of::<u64>();
+        u64::from_le_bytes(word)
+    }
+
     #[inline]
     fn draw(&mut self) -> usize {
         if self.left == 0 {
-            self.word = self.rng.next_u64();
+            self.word = self.next_word();
             self.left = self.per_word;
         }
         self.left -= 1;

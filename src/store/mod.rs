@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 use object_store::path::Path as Key;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{Error, ObjectStore, ObjectStoreExt};
 
 pub use cache::{Cache, Counts, Hits, Listed, Records, Version, beginning};
 pub use ledger::{Ledger, Lines};
@@ -27,7 +27,7 @@ pub use lru::Lru;
 pub use parcel::{Parcel, ParcelError};
 pub use place::{Access, STATE_VARIABLE};
 pub use segments::Segments;
-pub use table::Table;
+pub use table::{Table, TableFile};
 
 use crate::hash;
 use crate::problem::did_you_mean;
@@ -161,27 +161,35 @@ impl Store {
         self.put(&key(&plan.id, "plan.json"), to_json(plan)).await
     }
 
+    /// Writes the plan of a run that must not exist yet; `false` if it does.
+    ///
+    /// # Errors
+    /// If the storage fails.
+    pub async fn claim_plan(&self, plan: &Plan) -> Result<bool, StoreError> {
+        match self.create(&key(&plan.id, "plan.json"), to_json(plan)).await {
+            Err(StoreError::Storage { source: Error::AlreadyExists { .. } | Error::Precondition { .. }, .. }) => {
+                Ok(false)
+            }
+            made => made.map(|()| true),
+        }
+    }
+
     /// Publishes a finished run: its results, then the record that commits it. The record's hash of the results is
     /// filled in here.
     ///
     /// # Errors
     /// If the storage fails; the run is then still unpublished and can be finished again.
     pub async fn commit(&self, run: &mut Run) -> Result<(), StoreError> {
-        let table = table::encode(&run.results);
-        self.commit_file(&mut run.record, table).await
+        self.publish(&mut run.record, table::encode(&run.results)).await
     }
 
     /// [`Store::commit`] of rows that were turned into a table as they came.
     ///
     /// # Errors
     /// As [`Store::commit`].
-    pub async fn publish(&self, record: &mut RunRecord, table: Table) -> Result<(), StoreError> {
-        self.commit_file(record, table.finish()).await
-    }
-
-    async fn commit_file(&self, record: &mut RunRecord, table: Result<Vec<u8>, String>) -> Result<(), StoreError> {
+    pub async fn publish(&self, record: &mut RunRecord, table: TableFile) -> Result<(), StoreError> {
         let id = record.plan.id.clone();
-        let table = table.map_err(|reason| self.damaged(&key(&id, RESULTS), reason))?;
+        let table = table.0.map_err(|reason| self.damaged(&key(&id, RESULTS), reason))?;
         record.results_sha256 = hash::sha256(&table);
         self.put(&key(&id, RESULTS), table).await?;
         self.put(&key(&id, "run.json"), to_json(record)).await
@@ -194,7 +202,7 @@ impl Store {
     /// If the storage fails; the run is then in one of its two states.
     pub async fn recommit(&self, run: &mut Run) -> Result<(), StoreError> {
         let id = run.record.plan.id.clone();
-        let table = table::encode(&run.results).map_err(|reason| self.damaged(&key(&id, RESULTS), reason))?;
+        let table = table::encode(&run.results).0.map_err(|reason| self.damaged(&key(&id, RESULTS), reason))?;
         run.record.results_sha256 = hash::sha256(&table);
         self.put(&key(&id, NEXT_RESULTS), table.clone()).await?;
         self.put(&key(&id, "run.json"), to_json(&run.record)).await?;

@@ -61,16 +61,20 @@ impl Table {
         }
     }
 
-    /// The file; the reason of a failure is for a person.
-    pub(super) fn finish(mut self) -> Result<Vec<u8>, String> {
+    /// Ends the table. What is left of it is the file.
+    pub fn finish(mut self) -> TableFile {
         let rows = std::mem::take(&mut self.waiting);
         self.write(&rows);
-        self.writer?.into_inner().map_err(reason)
+        TableFile(self.writer.and_then(|writer| writer.into_inner().map_err(reason)))
     }
 }
 
-/// Encodes rows; the reason is for a person.
-pub(super) fn encode(rows: &[CaseResult]) -> Result<Vec<u8>, String> {
+/// A finished table, or why there is none, for a person.
+#[derive(Debug)]
+pub struct TableFile(pub(super) Result<Vec<u8>, String>);
+
+/// Encodes rows.
+pub(super) fn encode(rows: &[CaseResult]) -> TableFile {
     let mut table = Table::default();
     rows.chunks(ROWS).for_each(|rows| table.write(rows));
     table.finish()

@@ -9,3 +9,4 @@ mod gates;
 mod report;
 mod runs;
 mod servers;
+mod surroundings;

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::cli::output::conclusions;
 use crate::compare::compare_tallied;
 use crate::harness::Outcome;
-use crate::run::{Metrics, RunRecord};
+use crate::run::{Metrics, Pooled, RunRecord};
 use crate::score::{Metric, Unit};
 use crate::stats::Estimate;
 use crate::store::Store;
@@ -99,25 +99,39 @@ pub(super) fn table(runs: &[&RunRecord]) -> Table {
     table
 }
 
-/// Metrics of a run by the name of a subset.
-type Grouped = fn(&RunRecord) -> &BTreeMap<String, Metrics>;
+/// What a run has of each subset, by its name.
+type Grouped<T> = fn(&RunRecord) -> &BTreeMap<String, T>;
 
-/// The primary metric by split and family.
+/// A figure as a cell.
+type Shown = fn(Option<&Pooled>) -> String;
+
+/// The primary metric by split and family, then the figures that are no means.
 fn splits(runs: &[&RunRecord]) -> Table {
     let primary = runs[0].plan.experiment.primary;
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
     let header = runs.iter().map(|run| run.plan.arm.name.clone());
     table.set_header(std::iter::once(format!("{primary} by")).chain(header));
-    let groups: [(&str, Grouped); 2] = [("split", |run| &run.by_split), ("family", |run| &run.by_family)];
+    let groups: [(&str, Grouped<Metrics>); 2] = [("split", |run| &run.by_split), ("family", |run| &run.by_family)];
     for (kind, group) in groups {
         for name in group(runs[0]).keys() {
-            let cells = runs.iter().map(|run| {
-                let metrics = group(run).get(name);
-                cell(metrics.and_then(|metrics| metrics.get(&primary)), primary.unit())
-            });
+            let find =
+                |run: &RunRecord| cell(group(run).get(name).and_then(|found| found.get(&primary)), primary.unit());
             let cases = group(runs[0])[name].get(&primary).map_or(0, |estimate| estimate.n_cases);
-            table.add_row(std::iter::once(format!("{kind} {name} ({cases})")).chain(cells));
+            table.add_row(row(&format!("{kind} {name} ({cases})"), runs, find));
+        }
+    }
+    let groups: [(&str, Grouped<Pooled>); 2] =
+        [("split", |run| &run.pooled_by_split), ("family", |run| &run.pooled_by_family)];
+    let figures: [(&str, Shown); 2] = [
+        ("component_f1, micro", |found| cell(found.and_then(|f| f.component_micro_f1.as_ref()), Unit::Share)),
+        ("severity kappa, quadratic", |found| kappa(found.and_then(|f| f.severity_kappa.as_ref()))),
+    ];
+    for (figure, show) in figures {
+        for (kind, group) in groups {
+            for name in group(runs[0]).keys() {
+                table.add_row(row(&format!("{figure}: {kind} {name}"), runs, |run| show(group(run).get(name))));
+            }
         }
     }
     for column in table.column_iter_mut().skip(1) {
