@@ -183,7 +183,6 @@ impl Host {
             url: path.to_owned(),
             headers: headers.collect(),
             body: body.into().into(),
-            ..Default::default()
         };
         let client = ResourceClient::new(self.channel.clone()).max_decoding_message_size(16 << 20);
         let mut answer = client.max_encoding_message_size(16 << 20).call_resource(request).await.unwrap().into_inner();
