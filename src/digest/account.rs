@@ -8,16 +8,20 @@ use super::{Budget, Digest, Omitted, Shown, shorten};
 /// Longest template text.
 const MAX_PATTERN: usize = 700;
 
-/// The digest with `text`, in which `blocks` stand.
+/// The digest with `text`, in which `blocks` stand, given the entries of each template.
 pub(super) fn digest(
     findings: &Findings<'_>,
     blocks: &[Block],
+    lines: &[usize],
     text: String,
     omitted: Omitted,
     budget: Budget,
 ) -> Digest {
     let mut templates: Vec<Shown> = (1..).zip(blocks).map(|(id, block)| shown(findings, id, block)).collect();
     let place = places(findings, blocks);
+    for (block, shown) in blocks.iter().zip(&mut templates) {
+        shown.entries.reserve_exact(lines[block.template as usize]);
+    }
     for (entry, &record) in (0u32..).zip(&findings.records.of) {
         if let Some(shown) = templates.get_mut(place[findings.mined.of[record as usize] as usize]) {
             shown.entries.push(entry);

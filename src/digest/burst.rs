@@ -2,8 +2,11 @@
 
 use serde::Serialize;
 
-use super::members::{Members, spread};
+use super::members::Members;
 use crate::stream::Window;
+
+/// Of more records, this many spread evenly stand for all.
+const SAMPLED: usize = 4096;
 
 /// Fewer records are no crowd.
 const FEWEST: usize = 8;
@@ -40,7 +43,7 @@ pub(super) fn burst(window: &Window, members: Members<'_>) -> Option<Burst> {
     }
     let mut opened = (f64::NEG_INFINITY, 0);
     let mut best = (f64::NEG_INFINITY, 0, 0);
-    for n in spread(count) {
+    for n in members.spread(SAMPLED) {
         let (time, records) = ((ts(n) as f64 - begin) / span, n as f64 / count as f64);
         if time - records > opened.0 {
             opened = (time - records, n);
@@ -67,7 +70,7 @@ mod tests {
         let line = "same".to_owned();
         let entries = seconds.into_iter().map(|s| Entry { ts: s * SECOND, stream: 0, line: line.clone() }).collect();
         let window = Window::new(vec![Labels::default()], entries);
-        let records = super::super::record::split(&window);
+        let records = super::super::record::of(&window);
         let groups = Groups::new(&records, &vec![0; records.all.len()], 1);
         burst(&window, groups.of(0)).map(|b| (b.first_ns / SECOND, b.last_ns / SECOND, b.count))
     }

@@ -4,6 +4,7 @@
 //! Extras come after every template that fits: no template gives way to them.
 
 use std::fmt::Write;
+use std::ops::RangeInclusive;
 
 use super::burst::Burst;
 use super::render::{Block, Findings};
@@ -13,6 +14,13 @@ use super::values::{Columns, Values};
 
 /// Further lines per template.
 const LINES: usize = 2;
+
+/// Up to this many records of all shown templates together, all are looked at for their values: a window from Loki
+/// rarely has as many.
+const ALL: usize = 8192;
+
+/// Of more, an equal share of each template stands for all, within these bounds.
+const SHARE: RangeInclusive<usize> = 256..=1024;
 
 /// One of the things that are shown of a template beside its line.
 #[derive(Clone)]
@@ -62,9 +70,12 @@ fn len(extras: &[Extra]) -> usize {
 /// Adds to `blocks` what of their extras fits in `left` bytes, `room` being those of the whole text.
 pub(super) fn fill(findings: &Findings<'_>, blocks: &mut [Block], room: usize, mut left: usize) {
     let mut wanted: Vec<(Rank, f64, usize, Extra)> = Vec::new();
+    let records: usize = blocks.iter().map(|block| findings.groups.of(block.template).len()).sum();
+    let most = if records <= ALL { ALL } else { (ALL / blocks.len()).clamp(*SHARE.start(), *SHARE.end()) };
     for (n, block) in blocks.iter().enumerate() {
         let score = findings.claims[block.template as usize].score;
-        wanted.extend(of_template(findings, block.template, room).into_iter().map(|(rank, e)| (rank, score, n, e)));
+        let extras = of_template(findings, block.template, room, most);
+        wanted.extend(extras.into_iter().map(|(rank, extra)| (rank, score, n, extra)));
     }
     wanted.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
     for (_, _, n, extra) in wanted {
@@ -80,8 +91,8 @@ pub(super) fn fill(findings: &Findings<'_>, blocks: &mut [Block], room: usize, m
     }
 }
 
-/// All extras of a template.
-fn of_template(findings: &Findings<'_>, template: u32, room: usize) -> Vec<(Rank, Extra)> {
+/// All extras of a template, of which up to `most` records are looked at.
+fn of_template(findings: &Findings<'_>, template: u32, room: usize, most: usize) -> Vec<(Rank, Extra)> {
     let Findings { window, groups, bursts, claims, .. } = findings;
     let members = groups.of(template);
     if members.len() < 2 {
@@ -92,7 +103,7 @@ fn of_template(findings: &Findings<'_>, template: u32, room: usize) -> Vec<(Rank
         let when = findings.when(burst.first_ns, burst.last_ns);
         extras.push((Rank::Burst, Extra::Burst { burst, when }));
     }
-    let columns = Columns::new(window, members);
+    let columns = Columns::new(window, members, most);
     let variables = columns.variables();
     let rare = columns.rare(variables.get(..1).unwrap_or_default());
     for record in further(findings, template, &rare) {

@@ -3,19 +3,6 @@
 use super::record::{Record, Records};
 use crate::stream::{Entry, Window};
 
-/// Up to this many records of one template are all looked at: a window from Loki rarely has as many lines.
-const EXACT: usize = 4096;
-
-/// Of more, this many spread evenly stand for all.
-const SAMPLED: usize = 1024;
-
-/// The numbers, of `count`, that are looked at.
-pub(super) fn spread(count: usize) -> impl Iterator<Item = usize> {
-    let sampled = if count > EXACT { SAMPLED } else { count };
-    // The last one is always among them: it is where a template ends.
-    (0..sampled).map(move |n| if n + 1 == sampled { count - 1 } else { n * count / sampled })
-}
-
 /// The records of every template, in order.
 pub(super) struct Groups<'a> {
     records: &'a Records,
@@ -63,6 +50,12 @@ impl Members<'_> {
     /// How many they are.
     pub(super) fn len(self) -> usize {
         self.numbers.len()
+    }
+
+    /// At most `most` of them, from the first to the last, as evenly as can be.
+    pub(super) fn spread(self, most: usize) -> impl Iterator<Item = usize> {
+        let (count, sampled) = (self.len(), self.len().min(most));
+        (0..sampled).map(move |n| if n + 1 == sampled { count - 1 } else { n * count / sampled })
     }
 
     /// The number of its `n`th record among all records.

@@ -12,6 +12,7 @@ use std::thread;
 
 use super::hash::{hash_bytes, mix};
 use super::level;
+use super::lines::{self, Lines};
 use super::record::{Record, Records};
 use super::scan::Scanner;
 use super::templates::{Template, Templates};
@@ -91,15 +92,16 @@ struct Found {
 }
 
 /// What all chunks are mined from.
-struct Source<'a> {
-    window: &'a Window,
-    records: &'a Records,
-    component_of: &'a [u32],
+pub(super) struct Source<'a> {
+    pub(super) window: &'a Window,
+    pub(super) lines: &'a Lines,
+    pub(super) records: &'a Records,
+    pub(super) component_of: &'a [u32],
 }
 
 /// Mines the templates of all records on up to `threads` threads.
-pub(super) fn mine(window: &Window, records: &Records, component_of: &[u32], threads: NonZeroUsize) -> Mined {
-    let source = Source { window, records, component_of };
+pub(super) fn mine(source: &Source<'_>, threads: NonZeroUsize) -> Mined {
+    let records = source.records;
     let chunks = source.chunks(threads.get());
     let mut templates = Templates::default();
     let mut scanner = Scanner::default();
@@ -157,7 +159,7 @@ impl Source<'_> {
         let (mut by_text, mut by_shape) = (HashedMap::<u32>::default(), HashedMap::<u32>::default());
         let mut chunk = Chunk { shapes: Vec::new(), of: Vec::with_capacity(part.len()) };
         for (index, record) in (start as u32..).zip(part) {
-            let text = self.text_key(record, scanner);
+            let text = self.text_key(record);
             let shape = *by_text.entry(text).or_insert_with(|| {
                 if known.len() >= MAX_KNOWN {
                     known.clear();
@@ -181,24 +183,15 @@ impl Source<'_> {
     }
 
     fn component(&self, record: &Record) -> u32 {
-        let stream = self.window.entries[record.head as usize].stream as usize;
-        self.component_of.get(stream).copied().unwrap_or(u32::MAX)
-    }
-
-    /// What tells the records of equal text apart: component, and the level that a masked header states.
-    #[inline]
-    fn beside(&self, record: &Record, line: &[u8]) -> u64 {
-        let stated = level::header(line).map_or(0, |level| level as u64 + 1);
-        u64::from(self.component(record)) << 8 | stated
+        lines::component(&self.window.entries[record.head as usize], self.component_of)
     }
 
     /// Equal only for records of one shape.
     #[inline]
-    fn text_key(&self, record: &Record, scanner: &mut Scanner) -> u64 {
-        let line = self.line(record.head);
-        let key = mix(scanner.key(line), self.beside(record, line));
+    fn text_key(&self, record: &Record) -> u64 {
+        let key = self.lines.keys[record.head as usize];
         // A traceback's first line says nothing: its last one does.
-        if record.key == record.head { key } else { mix(key, scanner.key(self.line(record.key))) }
+        if record.key == record.head { key } else { mix(key, self.lines.keys[record.key as usize]) }
     }
 
     /// Hash of everything that must be equal for two records to be of one shape.
@@ -206,7 +199,7 @@ impl Source<'_> {
         let line = self.line(record.head);
         let shape = scanner.shape(line);
         let key = mix(shape.sum ^ u64::from(shape.tokens), shape.punctuation);
-        let key = mix(key, self.beside(record, line));
+        let key = mix(key, lines::beside(self.component(record), line));
         if record.key == record.head {
             return key;
         }
@@ -239,15 +232,12 @@ fn body(line: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record;
     use super::*;
     use crate::stream::Labels;
 
     fn mined(text: &str, threads: usize) -> Mined {
-        let window = Window::from_text(Labels::default(), 0, text);
-        let records = record::split(&window);
         let threads = NonZeroUsize::new(threads).expect("a thread");
-        mine(&window, &records, &components(&window).1, threads)
+        super::super::mined(&Window::from_text(Labels::default(), 0, text), &[0], threads).1
     }
 
     fn counts(text: &str) -> Vec<u32> {

@@ -12,6 +12,7 @@ mod clock;
 mod extras;
 mod hash;
 mod level;
+mod lines;
 mod members;
 mod mine;
 mod pairs;
@@ -148,9 +149,8 @@ pub fn digest(window: &Window, budget: Budget) -> Digest {
 
 /// Makes the same digest on up to `threads` threads, for windows of hundreds of thousands of lines and more.
 pub fn digest_on(window: &Window, budget: Budget, threads: NonZeroUsize) -> Digest {
-    let records = record::split(window);
     let (components, component_of) = mine::components(window);
-    let mined = mine::mine(window, &records, &component_of, threads);
+    let (records, mined) = mined(window, &component_of, threads);
     let groups = members::Groups::new(&records, &mined.of, mined.templates.len());
     let bursts: Vec<Option<Burst>> =
         (0..mined.templates.len() as u32).map(|template| burst::burst(window, groups.of(template))).collect();
@@ -165,6 +165,14 @@ pub fn digest_on(window: &Window, budget: Budget, threads: NonZeroUsize) -> Dige
         components: &components,
     };
     render::render(&findings, budget)
+}
+
+/// The records of a window and their templates.
+fn mined(window: &Window, component_of: &[u32], threads: NonZeroUsize) -> (record::Records, mine::Mined) {
+    let lines = lines::read(window, component_of, threads);
+    let records = record::split(window, &lines.starts);
+    let mined = mine::mine(&mine::Source { window, lines: &lines, records: &records, component_of }, threads);
+    (records, mined)
 }
 
 impl Digest {

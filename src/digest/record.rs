@@ -19,6 +19,12 @@ pub(super) struct Record {
     pub(super) key: u32,
 }
 
+/// The records of a window, as [`split`] makes them.
+#[cfg(test)]
+pub(super) fn of(window: &Window) -> Records {
+    split(window, &super::lines::read(window, &[], std::num::NonZeroUsize::MIN).starts)
+}
+
 /// The records of a window, in order of their first line, and the record of each entry.
 #[derive(Debug, Default)]
 pub(super) struct Records {
@@ -37,16 +43,50 @@ enum State {
     Python,
 }
 
-/// Splits a window into records.
-pub(super) fn split(window: &Window) -> Records {
-    let mut records = Records { all: Vec::new(), of: Vec::with_capacity(window.entries.len()) };
+/// How a line may stand in a record, as far as its own text tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Start {
+    #[default]
+    Plain,
+    Empty,
+    Indented,
+    /// Java's `Caused by: `.
+    Cause,
+    /// A Go panic or a Rust one.
+    Dump,
+    /// It announces a Python traceback.
+    Traceback,
+}
+
+/// How `line` may stand in a record. A program that panics writes no timestamp any more: only the line's start decides.
+#[inline]
+pub(super) fn start(line: &[u8]) -> Start {
+    let begins = |with: &[&[u8]]| with.iter().any(|start| line.starts_with(start));
+    match line.first() {
+        None => Start::Empty,
+        Some(b' ' | b'\t') if !line.trim_ascii().is_empty() => Start::Indented,
+        Some(b'C' | b'S') if begins(&[b"Caused by: ", b"Suppressed: "]) => Start::Cause,
+        Some(b'p' | b'f' | b'g' | b'S' | b'r' | b't')
+            if begins(&[b"panic: ", b"fatal error: ", b"goroutine ", b"SIGQUIT: ", b"runtime: ", b"thread '"]) =>
+        {
+            Start::Dump
+        }
+        _ if ends_with_traceback(line) => Start::Traceback,
+        _ => Start::Plain,
+    }
+}
+
+/// Splits a window, whose lines start as `starts` tells, into records.
+pub(super) fn split(window: &Window, starts: &[Start]) -> Records {
+    let count = window.entries.len();
+    // Room that is never written to is never taken from the system.
+    let mut records = Records { all: Vec::with_capacity(count), of: Vec::with_capacity(count) };
     let mut open: Vec<Option<(u32, State)>> = vec![None; window.streams.len().max(1)];
-    for (index, entry) in (0u32..).zip(&window.entries) {
-        let line = entry.line.as_bytes();
+    for ((index, entry), &start) in (0u32..).zip(&window.entries).zip(starts) {
         let slot = (entry.stream as usize).min(open.len() - 1);
         let continues = open[slot].and_then(|(record, state)| {
-            let room = records.all[record as usize].lines < MAX_LINES;
-            continues(line, state).filter(|_| room).map(|next| (record, next))
+            let next = continues(start, state, &entry.line)?;
+            (records.all[record as usize].lines < MAX_LINES).then_some((record, next))
         });
         let record = match continues {
             Some((record, next)) => {
@@ -62,7 +102,7 @@ pub(super) fn split(window: &Window) -> Records {
             None => {
                 let record = records.all.len() as u32;
                 records.all.push(Record { head: index, last: index, lines: 1, key: index });
-                open[slot] = Some((record, opens(line)));
+                open[slot] = Some((record, opens(start, &entry.line)));
                 record
             }
         };
@@ -71,16 +111,13 @@ pub(super) fn split(window: &Window) -> Records {
     records
 }
 
-/// What may follow a first line. A program that panics writes no timestamp any more: only the line's start decides.
+/// What may follow a line that opens a record.
 #[inline]
-fn opens(line: &[u8]) -> State {
-    match line.first() {
-        Some(b'p' | b'f' | b'g' | b'S' | b'r' | b't') => {
-            let dump: [&[u8]; 6] =
-                [b"panic: ", b"fatal error: ", b"goroutine ", b"SIGQUIT: ", b"runtime: ", b"thread '"];
-            if dump.iter().any(|start| line.starts_with(start)) { State::Dump } else { State::Plain }
-        }
-        _ if ends_with_traceback(line) => State::Python,
+fn opens(start: Start, line: &str) -> State {
+    match start {
+        Start::Dump => State::Dump,
+        Start::Traceback => State::Python,
+        Start::Indented if ends_with_traceback(line.as_bytes()) => State::Python,
         _ => State::Plain,
     }
 }
@@ -90,19 +127,16 @@ fn ends_with_traceback(line: &[u8]) -> bool {
     line.last() == Some(&b':') && line.ends_with(b"Traceback (most recent call last):")
 }
 
-/// Whether `line` continues a record in `state`, and the state after it.
-fn continues(line: &[u8], state: State) -> Option<State> {
-    let indented = matches!(line.first(), Some(b' ' | b'\t')) && !line.trim_ascii().is_empty();
-    if indented {
-        return Some(state);
-    }
-    let java = [&b"Caused by: "[..], b"Suppressed: "].iter().any(|start| line.starts_with(start));
-    match state {
-        State::Plain if java => Some(State::Plain),
-        State::Plain => None,
-        State::Python if line.is_empty() || ends_with_traceback(line) => Some(State::Python),
-        State::Python => (!looks_new(line)).then_some(State::Plain),
-        State::Dump => (!looks_new(line)).then_some(State::Dump),
+/// Whether a line continues a record in `state`, and the state after it.
+#[inline]
+fn continues(start: Start, state: State, line: &str) -> Option<State> {
+    match (start, state) {
+        (Start::Indented, state) => Some(state),
+        (Start::Cause, State::Plain) => Some(State::Plain),
+        (_, State::Plain) => None,
+        (Start::Empty | Start::Traceback, State::Python) => Some(State::Python),
+        (_, State::Python) => (!looks_new(line.as_bytes())).then_some(State::Plain),
+        (_, State::Dump) => (!looks_new(line.as_bytes())).then_some(State::Dump),
     }
 }
 
@@ -123,7 +157,7 @@ mod tests {
     use crate::stream::Labels;
 
     fn sizes(text: &str) -> Vec<u32> {
-        split(&Window::from_text(Labels::default(), 0, text)).all.iter().map(|r| r.lines).collect()
+        of(&Window::from_text(Labels::default(), 0, text)).all.iter().map(|r| r.lines).collect()
     }
 
     #[test]
@@ -149,6 +183,6 @@ mod tests {
             vec![Labels::default(); 2],
             vec![entry(1, 0, "panic: x"), entry(2, 1, "other"), entry(3, 0, "main.main()"), entry(4, 9, "\tz")],
         );
-        assert_eq!(split(&window).of, [0, 1, 0, 1]);
+        assert_eq!(of(&window).of, [0, 1, 0, 1]);
     }
 }

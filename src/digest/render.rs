@@ -106,12 +106,12 @@ pub(super) fn render(findings: &Findings<'_>, budget: Budget) -> Digest {
             extras::fill(findings, &mut blocks, max - header.len(), max - len);
             omitted.truncated_lines = blocks.iter().map(Block::truncated).sum();
             let text = text(&header, &blocks, &omitted);
-            return account::digest(findings, &blocks, text, omitted, budget);
+            return account::digest(findings, &blocks, &lines, text, omitted, budget);
         }
         let score = |i: &usize| findings.claims[blocks[*i].template as usize].score;
         let Some(weakest) = (0..blocks.len()).min_by(|a, b| score(a).total_cmp(&score(b)).then(b.cmp(a))) else {
             let text = if header.len() <= max { header } else { String::new() };
-            return account::digest(findings, &blocks, text, omitted, budget);
+            return account::digest(findings, &blocks, &lines, text, omitted, budget);
         };
         blocks.remove(weakest);
     }

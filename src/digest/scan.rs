@@ -310,17 +310,15 @@ impl Scanner {
     }
 }
 
-/// The bits of `within` that a bit of `seed` reaches upwards: Kogge and Stone's parallel prefix.
+/// The bits of `within` that a bit of `seed`, all of them in `within`, reaches upwards. In one addition: a carry from the
+/// start of each run goes through what has no seed and stops at the first one.
 #[inline(always)]
-fn fill_up(mut seed: u64, mut within: u64) -> u64 {
-    for shift in [1, 2, 4, 8, 16, 32] {
-        seed |= within & (seed << shift);
-        within &= within << shift;
-    }
-    seed
+fn fill_up(seed: u64, within: u64) -> u64 {
+    let starts = within & !(within << 1);
+    ((within & !seed).wrapping_add(starts) & within) | seed
 }
 
-/// The same downwards.
+/// The same downwards, where no carry goes: Kogge and Stone's parallel prefix.
 #[inline(always)]
 fn fill_down(mut seed: u64, mut within: u64) -> u64 {
     for shift in [1, 2, 4, 8, 16, 32] {

@@ -123,10 +123,10 @@ fn weight(word: &[u8]) -> f64 {
 /// The first failure of each component, what stands beside it, and the last words of each stream.
 fn favour_first_failures(window: &Window, records: &Records, mined: &Mined, claims: &mut [Claim]) {
     let streams = window.streams.len().max(1);
-    let mut of_stream: Vec<Vec<u32>> = vec![Vec::new(); streams];
+    let mut marks = vec![Marks::default(); streams];
     for (index, record) in (0u32..).zip(&records.all) {
         let stream = window.entries[record.head as usize].stream as usize;
-        of_stream[stream.min(streams - 1)].push(index);
+        marks[stream.min(streams - 1)].pass(index, || claims[mined.of[index as usize] as usize].failure);
     }
     let mut favoured: HashedMap<()> = HashedMap::default();
     let mut favour = |claims: &mut [Claim], record: u32, by: f64, why: &'static str| {
@@ -141,19 +141,41 @@ fn favour_first_failures(window: &Window, records: &Records, mined: &Mined, clai
             claim.context.push(record);
         }
     };
-    for stream in &of_stream {
-        let failure = stream.iter().position(|&r| claims[mined.of[r as usize] as usize].failure);
-        if let Some(at) = failure {
-            favour(claims, stream[at], 2.0, "first failure");
-            let from = at.saturating_sub(NEIGHBOURS);
-            for &beside in &stream[from..stream.len().min(at + NEIGHBOURS + 1)] {
-                if beside != stream[at] {
-                    favour(claims, beside, 0.9, "beside the first failure");
-                }
+    for marks in &marks {
+        if let Some(failure) = marks.failure {
+            favour(claims, failure, 2.0, "first failure");
+            for &beside in marks.before.iter().flatten().chain(&marks.after) {
+                favour(claims, beside, 0.9, "beside the first failure");
             }
         }
-        if let Some(&last) = stream.last() {
+        if let Some(last) = marks.last {
             favour(claims, last, 0.8, "last words");
+        }
+    }
+}
+
+/// The records of a stream that stand where it tells most.
+#[derive(Debug, Clone, Default)]
+struct Marks {
+    /// The last ones before its first failure, or so far.
+    before: [Option<u32>; NEIGHBOURS],
+    failure: Option<u32>,
+    after: Vec<u32>,
+    last: Option<u32>,
+}
+
+impl Marks {
+    /// Takes note of the next record of the stream.
+    fn pass(&mut self, record: u32, fails: impl FnOnce() -> bool) {
+        self.last = Some(record);
+        match self.failure {
+            Some(_) if self.after.len() < NEIGHBOURS => self.after.push(record),
+            Some(_) => {}
+            None if fails() => self.failure = Some(record),
+            None => {
+                self.before.rotate_left(1);
+                self.before[NEIGHBOURS - 1] = Some(record);
+            }
         }
     }
 }
@@ -174,7 +196,6 @@ fn discount_families(mined: &Mined, claims: &mut [Claim]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{mine, record};
     use super::*;
     use crate::stream::Labels;
 
@@ -186,8 +207,7 @@ mod tests {
             "level=info msg=tick n=2\n".repeat(500)
         );
         let window = Window::from_text(Labels::default(), 0, &text);
-        let records = record::split(&window);
-        let mined = mine::mine(&window, &records, &mine::components(&window).1, std::num::NonZeroUsize::MIN);
+        let (records, mined) = super::super::mined(&window, &[0], std::num::NonZeroUsize::MIN);
         let claims = claims(&window, &records, &mined, &[]);
         assert_eq!(claims.len(), 2);
         assert!(claims[1].score > claims[0].score + 2.0, "{claims:?}");

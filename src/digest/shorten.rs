@@ -180,7 +180,7 @@ mod tests {
     fn a_record_is_shown_on_one_line_with_its_middle_elided() {
         let text = format!("12:00:00 panic: x\n{}last", "\tframe\n".repeat(20));
         let window = Window::from_text(Labels::default(), 0, &text.replace("last", "\tlast"));
-        let split = records::split(&window);
+        let split = records::of(&window);
         let short = record(&window, &split, 0, 400);
         assert!(short.cut && short.text.starts_with("panic: x\\n") && short.text.ends_with(" last"), "{}", short.text);
         assert!(short.text.contains("… 12 lines …"), "{}", short.text);

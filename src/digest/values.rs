@@ -1,7 +1,7 @@
 //! The values that the variables of a template take, and the records that hold the rare ones.
 
 use super::clock;
-use super::members::{Members, spread};
+use super::members::Members;
 use super::scan::Scanner;
 use crate::stream::Window;
 
@@ -23,7 +23,7 @@ const FURTHER: usize = 2;
 /// A number this many times the usual one is worth a line; one as rare as that is, too.
 const DWARFED: f64 = 10.0;
 
-/// Values of a variable with their counts, most frequent first. Counts are estimates where a template has thousands of
+/// Values of a variable with their counts, most frequent first. Counts are estimates in windows of more than 8,192
 /// records.
 pub type Values = Vec<(String, usize)>;
 
@@ -36,15 +36,17 @@ pub(super) struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    pub(super) fn new(window: &'a Window, members: Members<'a>) -> Self {
+    /// Looks at up to `most` of the `members`.
+    pub(super) fn new(window: &'a Window, members: Members<'a>, most: usize) -> Self {
         let (mut scanner, mut tokens) = (Scanner::default(), Vec::new());
         let mut columns: Vec<Column<'a>> = Vec::new();
-        let seen: Vec<usize> = spread(members.len()).collect();
+        let seen: Vec<usize> = members.spread(most).collect();
         for (row, &n) in seen.iter().enumerate() {
             let line = &members.entry(window, n).line;
             scanner.tokens(line.as_bytes(), &mut tokens);
             if row == 0 {
-                columns.resize_with(tokens.len(), Column::default);
+                columns
+                    .resize_with(tokens.len(), || Column { rows: Vec::with_capacity(seen.len()), ..Column::default() });
             }
             for (column, token) in columns.iter_mut().zip(&tokens) {
                 column.add(row, line.get(token.start as usize..token.end as usize).unwrap_or_default());

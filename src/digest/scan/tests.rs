@@ -88,6 +88,14 @@ fn a_long_line_is_scanned_at_both_ends() {
     assert_eq!((words[0], words[words.len() - 1]), ("start", "end"));
 }
 
+#[test]
+fn filling_reaches_the_ends_of_runs() {
+    assert_eq!(fill_up(0b0000_0100_0100, 0b0110_1110_1110), 0b0000_1100_1100);
+    assert_eq!(fill_down(0b0000_0100_0100, 0b0110_1110_1110), 0b0000_0110_0110);
+    assert_eq!((fill_up(1, u64::MAX), fill_down(1 << 63, u64::MAX)), (u64::MAX, u64::MAX));
+    assert_eq!((fill_up(0, u64::MAX), fill_up(1 << 63, 1 << 63)), (0, 1 << 63));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
