@@ -1,7 +1,11 @@
 //! The one path from log lines to a verdict: redact, digest, route, render, ask, classify.
 //!
 //! The data source, the harness and the command line all come through here; an evaluation of anything else would
-//! prove nothing.
+//! prove nothing. Each stage is a span (`spans.rs`) with its numbers and hashes, and no text.
+
+mod spans;
+
+use tracing::{Instrument, Span};
 
 use crate::digest::{Budget, Digest, digest};
 use crate::experiment::Choice;
@@ -13,6 +17,7 @@ use crate::redact::Redactor;
 use crate::route::{Routes, Step};
 use crate::rules;
 use crate::run::Asked;
+use crate::semconv;
 use crate::stream::Window;
 use crate::verdict::{self, Outcome};
 
@@ -20,6 +25,9 @@ use crate::verdict::{self, Outcome};
 const MAX_FITS: u32 = 3;
 /// Prompt tokens that two counts of one server may differ by.
 const CUT_SLACK: u32 = 16;
+
+/// What the rule baseline is called where a model has its name.
+const RULES: &str = "rules";
 
 /// What an installation brings to every analysis.
 #[derive(Debug)]
@@ -111,7 +119,10 @@ impl Pipeline {
     /// # Errors
     /// An unknown prompt, or a template that fails while rendering.
     pub fn prepare(&self, mut window: Window, choice: &Choice, budget: Budget) -> Result<Prepared<'_>, String> {
-        let redactions = self.redactor.redact_window(&mut window).total();
+        let span = spans::redact(&window);
+        let redactions = span.in_scope(|| self.redactor.redact_window(&mut window).total());
+        span.record(semconv::REDACTIONS, redactions);
+        drop(span);
         self.prepare_redacted(window, redactions, choice, budget)
     }
 
@@ -135,11 +146,15 @@ impl Pipeline {
         choice: &Choice,
         budget: Budget,
     ) -> Result<Prepared<'_>, String> {
-        let digest = digest(&window, budget);
+        let digest = digested(&window, budget);
         let (id, routed) = self.choose(&window, &digest, choice);
         let prompt = self.prompts.get(&id)?;
         let ontology = self.prompts.ontology(prompt);
-        let rendered = prompt.render(ontology, &selectors(&window), &digest.text, self.hash_key.as_deref())?;
+        let span = spans::render(prompt);
+        let rendered =
+            span.in_scope(|| prompt.render(ontology, &selectors(&window), &digest.text, self.hash_key.as_deref()))?;
+        span.record(semconv::PROMPT_RENDERED_HASH, rendered.hash.as_str());
+        drop(span);
         Ok(Prepared { window, digest, prompt, ontology, routed, rendered, redactions })
     }
 
@@ -147,7 +162,9 @@ impl Pipeline {
         match choice {
             Choice::Prompt(id) => (id.clone(), None),
             Choice::Route => {
-                let (route, steps) = self.routes.choose(&window.streams, &digest.text);
+                let span = spans::route();
+                let (route, steps) = span.in_scope(|| self.routes.choose(&window.streams, &digest.text));
+                span.record(semconv::ROUTE, route.name.as_str());
                 let routed = Routed { route: route.name.clone(), steps, model: route.model.clone() };
                 (route.prompt.clone(), Some(routed))
             }
@@ -165,11 +182,16 @@ impl Pipeline {
         respondent: &Respondent<'_, M>,
         ask: &Ask,
     ) -> Result<Analysis<'_>, String> {
-        let prepared = self.prepare(window, choice, ask.budget)?;
-        self.ask(prepared, choice, respondent, ask).await
+        let span = span(respondent);
+        let analysis = async {
+            let prepared = self.prepare(window, choice, ask.budget)?;
+            self.ask(prepared, choice, respondent, ask).await
+        };
+        analysis.instrument(span).await
     }
 
-    /// Asks about a window that was prepared with the same choice and budget.
+    /// Asks about a window that was prepared with the same choice and budget. What came of it is recorded on the span
+    /// that the caller is in, if it is one of [`span`].
     ///
     /// # Errors
     /// As [`Pipeline::analyze`].
@@ -185,7 +207,7 @@ impl Pipeline {
             Respondent::Model(model) => match self.fit(prepared, choice, *model, ask).await? {
                 (fitted, Ok(())) => {
                     prepared = fitted;
-                    match model.ask(&question(&prepared, ask)).await {
+                    match self.chat(&prepared, *model, ask).await {
                         Ok(reply) => read_whole(&prepared, reply, *model, ask.budget.bytes_per_token).await,
                         failed => failed,
                     }
@@ -196,22 +218,21 @@ impl Pipeline {
                 }
             },
         };
-        Ok(match reply {
-            Ok(reply) => {
-                let outcome = Outcome::of_reply(&reply, prepared.ontology, &prepared.digest);
-                let output_hash = matches!(respondent, Respondent::Model(_))
-                    .then(|| hash::of_text(&reply.text, self.hash_key.as_deref()));
-                Analysis { prepared, outcome, error: None, usage: reply.usage, timings: reply.timings, output_hash }
-            }
-            Err(error) => Analysis {
-                prepared,
-                outcome: Outcome::of_error(&error),
-                error: Some(error),
-                usage: Usage::default(),
-                timings: Timings::default(),
-                output_hash: None,
-            },
-        })
+        let output_hash = match (respondent, &reply) {
+            (Respondent::Model(_), Ok(reply)) => Some(hash::of_text(&reply.text, self.hash_key.as_deref())),
+            _ => None,
+        };
+        let analysis = Analysis { output_hash, ..concluded(prepared, reply) };
+        spans::analyzed(&Span::current(), &analysis);
+        Ok(analysis)
+    }
+
+    async fn chat<M: Model>(&self, prepared: &Prepared<'_>, model: &M, ask: &Ask) -> Result<Reply, ModelError> {
+        let span = spans::chat(prepared, ask, model.endpoint());
+        let reply = model.ask(&question(prepared, ask)).instrument(span.clone()).await;
+        spans::replied(&span, &reply);
+        span.in_scope(|| spans::content(prepared, &reply, &self.redactor));
+        reply
     }
 
     /// Shrinks the digest until the server's own count leaves room for the answer. The server is only asked where
@@ -272,6 +293,43 @@ impl Prepared<'_> {
             decisive_ids,
         }
     }
+}
+
+/// The span of one analysis, from the window to the verdict, for whoever prepares and asks by itself.
+pub fn span<M: Model>(respondent: &Respondent<'_, M>) -> Span {
+    spans::analyze(match respondent {
+        Respondent::Rules => RULES,
+        Respondent::Model(model) => model.endpoint().map_or("", |endpoint| &endpoint.model),
+    })
+}
+
+fn digested(window: &Window, budget: Budget) -> Digest {
+    let span = spans::digest(budget);
+    let digest = span.in_scope(|| digest(window, budget));
+    spans::digested(&span, &digest);
+    digest
+}
+
+/// Parses, checks and classifies.
+fn concluded(prepared: Prepared<'_>, reply: Result<Reply, ModelError>) -> Analysis<'_> {
+    let span = spans::verdict();
+    let analysis = span.in_scope(|| match reply {
+        Ok(reply) => {
+            let outcome = Outcome::of_reply(&reply, prepared.ontology, &prepared.digest);
+            let (usage, timings, output_hash) = (reply.usage, reply.timings, None);
+            Analysis { prepared, outcome, error: None, usage, timings, output_hash }
+        }
+        Err(error) => Analysis {
+            prepared,
+            outcome: Outcome::of_error(&error),
+            error: Some(error),
+            usage: Usage::default(),
+            timings: Timings::default(),
+            output_hash: None,
+        },
+    });
+    spans::concluded(&span, &analysis.outcome);
+    analysis
 }
 
 /// The question as the model port takes it.

@@ -22,6 +22,7 @@ mod input;
 mod output;
 mod prompt;
 mod route;
+mod telemetry;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -85,6 +86,7 @@ pub async fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(help) => return usage(&help),
     };
+    telemetry::start();
     let done = |result: anyhow::Result<()>| result.map(|()| ExitCode::SUCCESS);
     let result = match &cli.command {
         Command::Analyze(args) => done(analyze::run(&cli.root, args).await),
@@ -100,6 +102,7 @@ pub async fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
     };
+    telemetry::stop().await;
     let written = output::failure().map(|error| anyhow::anyhow!("cannot write to standard output: {error}"));
     match result.and_then(|code| written.map_or(Ok(code), Err)) {
         Ok(code) => code,

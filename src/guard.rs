@@ -43,6 +43,17 @@ pub enum Mode {
     Enforce,
 }
 
+impl Mode {
+    /// The word used in settings and telemetry.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Warn => "warn",
+            Self::Enforce => "enforce",
+        }
+    }
+}
+
 /// Limits for one query; one that is not set does not bind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
@@ -66,6 +77,17 @@ pub enum Ruling {
     Warn(String),
     /// It may not run; the text says what to narrow.
     Refuse(String),
+}
+
+impl Ruling {
+    /// The word used in telemetry.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Warn(_) => "warn",
+            Self::Refuse(_) => "refuse",
+        }
+    }
 }
 
 impl Guard {

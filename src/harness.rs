@@ -17,6 +17,7 @@ mod questions;
 mod rescore;
 mod sentry;
 mod session;
+mod spans;
 
 pub use backend::{BackendError, Backends, Launcher};
 pub use environment::environment;

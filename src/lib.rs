@@ -34,6 +34,7 @@ pub mod frame;
 
 // --- adapters: one per outside thing ---
 pub mod http;
+pub mod telemetry;
 pub mod installation;
 pub mod llama;
 pub mod loki;

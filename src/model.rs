@@ -146,6 +146,19 @@ pub enum ModelError {
     },
 }
 
+/// Who answers, as telemetry names it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The model's name in `models.toml`; empty if it was not told.
+    pub model: String,
+    /// SHA-256 of everything that is known of the model.
+    pub config_sha256: Option<String>,
+    /// Host that is asked.
+    pub address: String,
+    /// Port that is asked.
+    pub port: Option<u16>,
+}
+
 /// Something that answers questions about logs: a llama-server, or recorded replies in tests of the harness.
 pub trait Model: Send + Sync {
     /// Asks one question. Cancel-safe: dropping the future frees the server's slot.
@@ -153,4 +166,9 @@ pub trait Model: Send + Sync {
 
     /// Tokens of `system` + `user` as the server will count them, chat template included.
     fn count_tokens(&self, system: &str, user: &str) -> impl Future<Output = Result<u32, ModelError>> + Send;
+
+    /// Who it is, where that is known.
+    fn endpoint(&self) -> Option<&Endpoint> {
+        None
+    }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::experiment::{Arm, Experiment, ModelSpec};
 use crate::golden::Split;
+use crate::hash;
 use crate::model::{Timings, Usage};
 use crate::score::{Metric, Scores};
 use crate::stats::{Estimate, QuantileEstimate};
@@ -68,6 +69,9 @@ pub struct Answer {
     pub latency_ms: f64,
     /// How often the model was asked, retries included; 0 for rules.
     pub attempts: u32,
+    /// The trace of the question, where one was recorded; absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
 }
 
 impl Answer {
@@ -262,6 +266,13 @@ pub struct Run {
     pub record: RunRecord,
     /// Its rows, by case and repeat.
     pub results: Vec<CaseResult>,
+}
+
+impl ModelId {
+    /// SHA-256 over everything that is known of the model: one word for its configuration.
+    pub fn config_sha256(&self) -> String {
+        hash::sha256(serde_json::to_vec(self).expect("a model's identity has no map with non-string keys"))
+    }
 }
 
 impl Plan {

@@ -112,6 +112,8 @@ pub const CONTENT: &str = "assay::content";
 pub const PROMPT_TEMPLATE_SHA256: &str = "assay.prompt.template.sha256";
 /// Hash of both messages as they were sent, see [`crate::hash::of_text`].
 pub const PROMPT_RENDERED_HASH: &str = "assay.prompt.rendered.hash";
+/// Hash of the answer's text, of the same kind.
+pub const OUTPUT_HASH: &str = "assay.output.hash";
 /// The rule that chose the prompt; absent if it was named.
 pub const ROUTE: &str = "assay.route.name";
 /// SHA-256 of everything that is known of the model: file or fingerprint, build, context, slots, threads, template.

@@ -5,10 +5,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use assay::plugin::{PLUGIN_ID, handshake, init_log, serve, watch_parent};
+use assay::telemetry;
 use tokio::runtime::Builder;
 
 /// go-plugin's sign that a host started this process, not a person.
 const COOKIE: (&str, &str) = ("grafana_plugin_type", "datasource");
+
+/// How long the end waits for telemetry: with the grace of running calls it stays below go-plugin's two seconds.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// The version of the plugin protocol that is spoken here.
 const PROTOCOL: &str = "2";
@@ -27,6 +31,7 @@ fn main() -> ExitCode {
         }
     };
     let code = runtime.block_on(run());
+    telemetry::shutdown(LAST_WORDS);
     // A blocking read that hangs must not keep the process past go-plugin's patience.
     runtime.shutdown_timeout(Duration::from_millis(100));
     code
@@ -58,7 +63,7 @@ async fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    init_log(env::var("RUST_LOG").ok().as_deref());
+    init_log(|name| env::var(name).ok());
     match serve(listener, stop()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -143,7 +143,7 @@ impl Backends {
         let (server, _) = Server::start(&launch)
             .await
             .map_err(|source| BackendError::Server { model: name.to_owned(), source: Box::new(source) })?;
-        backend.client = Some(server.client());
+        backend.client = Some(named(server.client(), &backend.id));
         backend.server = Some(server);
         Ok(true)
     }
@@ -194,7 +194,7 @@ async fn managed(
     let mut id = identified(spec, &identity);
     id.gguf_sha256 = Some(actual);
     id.threads = Some(launch.threads);
-    Ok(Backend { id, client: Some(server.client()), server: Some(server) })
+    Ok(Backend { client: Some(named(server.client(), &id)), id, server: Some(server) })
 }
 
 fn launch(name: &str, launcher: &Launcher, model: PathBuf, size: u64, context: u32) -> Launch {
@@ -232,9 +232,14 @@ async fn external(spec: &ModelSpec, url: &str, pinned: Option<&str>) -> Result<B
         _ => {
             let mut id = identified(spec, &identity);
             id.gguf_sha256 = local_hash(&identity.model_path).await;
-            Ok(Backend { id, client: Some(client), server: None })
+            Ok(Backend { client: Some(named(client, &id)), id, server: None })
         }
     }
+}
+
+/// The client under the name that telemetry knows the model by.
+fn named(client: Client, id: &ModelId) -> Client {
+    client.named(&id.spec.name, Some(id.config_sha256()))
 }
 
 /// A server on this machine names a file that can be hashed.

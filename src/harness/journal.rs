@@ -240,6 +240,7 @@ mod tests {
             timings: Timings::default(),
             latency_ms: 1.5,
             attempts: 1,
+            trace_id: None,
         }
     }
 

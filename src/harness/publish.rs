@@ -17,6 +17,7 @@ use crate::score::{Graded, Scores, score};
 use crate::store::{Store, Table};
 use crate::summary::Summary;
 use crate::tally::{Mark, Tally};
+use crate::telemetry::meters;
 
 /// What became of a run.
 #[derive(Debug)]
@@ -64,6 +65,7 @@ pub(super) async fn publish(
     drop(tally);
     cost.enter(&mut record);
     store.publish(&mut record, table).await?;
+    meters().finished(&record);
     Ok(Outcome::Published(Box::new(record)))
 }
 

@@ -4,14 +4,19 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
+use tracing::{Instrument, Span};
 
 use super::error::HarnessError;
+use super::spans;
 use crate::analyze::{Ask, Respondent};
 use crate::digest::Budget;
 use crate::experiment::Profile;
+use crate::golden::Case;
 use crate::installation::{Installation, Shelf};
 use crate::llama::{Client, Patient, Retry};
 use crate::run::{Answer, Plan};
+use crate::stream::Window;
+use crate::telemetry::{meters, trace_id};
 
 /// One question of one arm.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +88,7 @@ impl Lanes {
     }
 }
 
-/// Asks one question, again while the surroundings fail and `patience` lasts.
+/// Asks one question, again while the surroundings fail and `patience` lasts, in a trace of its own that leads to `run`.
 pub(super) async fn ask(
     installation: &Installation,
     shelf: &Shelf,
@@ -91,9 +96,28 @@ pub(super) async fn ask(
     patience: Duration,
     plan: &Plan,
     question: Question,
+    run: &Span,
 ) -> Result<Answer, HarnessError> {
-    let case = shelf.case(question.case)?;
-    let retry = Retry { budget: patience, seed: seed(plan, &case.id, question.repeat), ..Retry::default() };
+    let mut case = shelf.case(question.case)?;
+    let window = std::mem::take(&mut case.window);
+    let traced = async {
+        let answer = answer(installation, client, patience, plan, (&case, window, question.repeat)).await?;
+        spans::answered(&Span::current(), &answer);
+        let ontology = installation.pipeline.prompts.ontologies().get(&plan.pipeline.ontology);
+        spans::scored(plan, &case, &answer, ontology);
+        Ok(answer)
+    };
+    traced.instrument(spans::case(plan, &case.id, question.repeat, run)).await
+}
+
+async fn answer(
+    installation: &Installation,
+    client: Option<Client>,
+    patience: Duration,
+    plan: &Plan,
+    (case, window, repeat): (&Case, Window, u32),
+) -> Result<Answer, HarnessError> {
+    let retry = Retry { budget: patience, seed: seed(plan, &case.id, repeat), ..Retry::default() };
     let patient = client.as_ref().map(|client| Patient::new(client, retry));
     let respondent = patient.as_ref().map_or(Respondent::Rules, Respondent::Model);
     let ask = Ask {
@@ -105,11 +129,12 @@ pub(super) async fn ask(
     };
     // `at` is for people. Durations come from the monotonic clock, so that a wall clock that jumps changes none.
     let (at, clock) = (Utc::now(), Instant::now());
-    let analysis = installation.pipeline.analyze(case.window, &plan.arm.choice, &respondent, &ask).await;
+    let analysis = installation.pipeline.analyze(window, &plan.arm.choice, &respondent, &ask).await;
     let analysis = analysis.map_err(|reason| HarnessError::Arm { arm: plan.arm.name.clone(), reason })?;
+    meters().answered(&analysis, &plan.arm.model);
     Ok(Answer {
-        case: case.id,
-        repeat: question.repeat,
+        case: case.id.clone(),
+        repeat,
         at,
         asked: analysis.prepared.asked(&case.target.decisive),
         class: analysis.outcome.class,
@@ -119,6 +144,7 @@ pub(super) async fn ask(
         timings: analysis.timings,
         latency_ms: clock.elapsed().as_secs_f64() * 1e3,
         attempts: patient.as_ref().map_or(0, Patient::attempts),
+        trace_id: trace_id(),
     })
 }
 

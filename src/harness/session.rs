@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use tracing::{Instrument, Span};
 
 use super::backend::{Backend, Backends, Launcher};
 use super::backup::Backup;
@@ -17,6 +18,7 @@ use super::plan;
 use super::publish::{Outcome, publish};
 use super::questions::{Lanes, Question, ask};
 use super::sentry::Sentry;
+use super::spans;
 use crate::experiment::{Experiment, ModelSpec};
 use crate::golden::Manifest;
 use crate::installation::{Installation, Shelf};
@@ -137,7 +139,8 @@ impl<'i> Session<'i> {
         observer: &mut dyn Observer,
         interrupt: impl Future<Output = ()>,
     ) -> Result<Vec<Outcome>, HarnessError> {
-        let asked = self.ask_all(observer, interrupt).await;
+        let span = self.runs.first().map_or_else(Span::none, |run| spans::experiment(&run.plan));
+        let asked = self.ask_all(observer, interrupt).instrument(span).await;
         let backends = std::mem::take(&mut self.backends);
         backends.stop().await;
         for run in &mut self.runs {
@@ -169,6 +172,7 @@ impl<'i> Session<'i> {
     ) -> Result<(), HarnessError> {
         let total = self.shelf.ids().len() * self.repeats() as usize;
         let plans: Vec<Plan> = self.runs.iter().map(|run| run.plan.clone()).collect();
+        let spans: Vec<Span> = plans.iter().map(spans::run).collect();
         let mut done: Vec<usize> = self.runs.iter().map(|run| run.journal.finished()).collect();
         observer.planned(&plans, &done, total);
         let mut lanes = Lanes::new(self.open_questions(), &plans);
@@ -182,11 +186,11 @@ impl<'i> Session<'i> {
         let mut meter = Meter::start(plans.iter().map(|plan| (&*plan.arm.model, pid(&self.backends, &plan.arm.model))));
         loop {
             while let Some((lane, question)) = lanes.next() {
-                let plan = &plans[question.arm];
+                let (plan, span) = (&plans[question.arm], &spans[question.arm]);
                 let client = self.backends.get(&plan.arm.model).and_then(|backend| backend.client.clone());
                 let shelf = &*shelf;
                 asked.push(async move {
-                    (lane, question, ask(installation, shelf, client, patience, plan, question).await)
+                    (lane, question, ask(installation, shelf, client, patience, plan, question, span).await)
                 });
             }
             let (lane, question, answer) = tokio::select! {

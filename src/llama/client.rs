@@ -5,6 +5,7 @@
 //! nowhere. Plain HTTP only.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -13,7 +14,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::http::{Secret, plain_builder};
-use crate::model::{Model, ModelError, Question, Reply};
+use crate::model::{Endpoint, Model, ModelError, Question, Reply};
+use crate::telemetry::{self, meters};
 
 use super::answer::Answer;
 use super::error::{EndpointError, infra, of_status, transport};
@@ -54,6 +56,7 @@ pub enum Progress<'a> {
 pub struct Client {
     http: reqwest::Client,
     url: String,
+    endpoint: Arc<Endpoint>,
 }
 
 impl Client {
@@ -79,7 +82,15 @@ impl Client {
             .pool_max_idle_per_host(0)
             .build()
             .map_err(|error| EndpointError::Setup(error.to_string()))?;
-        Ok(Self { http, url })
+        let endpoint = Arc::new(endpoint(&url));
+        Ok(Self { http, url, endpoint })
+    }
+
+    /// The same client, under the name that telemetry knows its model by; `config_sha256` is a hash over everything that
+    /// is known of the model.
+    pub fn named(self, model: &str, config_sha256: Option<String>) -> Self {
+        let endpoint = Endpoint { model: model.to_owned(), config_sha256, ..(*self.endpoint).clone() };
+        Self { endpoint: Arc::new(endpoint), ..self }
     }
 
     /// The server's root, without credentials and without a slash at the end.
@@ -105,8 +116,11 @@ impl Client {
         budget: Duration,
         on_progress: &mut (dyn FnMut(Progress<'_>) + Send),
     ) -> Result<Reply, ModelError> {
-        let late = |_| ModelError::Timeout { url: self.url.clone(), budget };
-        tokio::time::timeout(budget, self.stream(request, on_progress)).await.map_err(late)?
+        let (asked, late) = (Instant::now(), |_| ModelError::Timeout { url: self.url.clone(), budget });
+        let reply = tokio::time::timeout(budget, self.stream(request, on_progress)).await.map_err(late);
+        let reply = reply.and_then(|reply| reply);
+        meters().inference(&self.endpoint.model, &reply, asked.elapsed());
+        reply
     }
 
     async fn stream(
@@ -235,7 +249,8 @@ impl Client {
 
     /// Sends a request; anything but 200 is an error.
     async fn send(&self, request: RequestBuilder) -> Result<Response, ModelError> {
-        let response = request.send().await.map_err(|error| transport(&self.url, error))?;
+        let request = request.build().map_err(|error| transport(&self.url, error))?;
+        let response = telemetry::send(&self.http, request).await.map_err(|error| transport(&self.url, error))?;
         let status = response.status().as_u16();
         if status == 200 {
             return Ok(response);
@@ -280,6 +295,16 @@ impl Model for Client {
             Err(error) => Err(error),
         }
     }
+
+    fn endpoint(&self) -> Option<&Endpoint> {
+        Some(&self.endpoint)
+    }
+}
+
+fn endpoint(url: &str) -> Endpoint {
+    let url = Url::parse(url).ok();
+    let host = url.as_ref().and_then(Url::host_str).unwrap_or_default().to_owned();
+    Endpoint { address: host, port: url.and_then(|url| url.port_or_known_default()), ..Endpoint::default() }
 }
 
 fn check_url(given: &str) -> Result<String, EndpointError> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::model::{Model, ModelError, Question, Reply};
+use crate::model::{Endpoint, Model, ModelError, Question, Reply};
 
 use super::client::{Client, Progress};
 use super::retry::{Retry, retry};
@@ -58,5 +58,9 @@ impl Model for Patient<'_> {
 
     async fn count_tokens(&self, system: &str, user: &str) -> Result<u32, ModelError> {
         retry(&self.policy, tokio::time::sleep, |_| self.client.count_tokens(system, user)).await
+    }
+
+    fn endpoint(&self) -> Option<&Endpoint> {
+        self.client.endpoint()
     }
 }

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response, Url};
+use tracing::Instrument;
 
 use crate::guard::{Cost, Guard, Mode, Ruling};
 use crate::http::Secret;
 use crate::logql::selectors;
+use crate::semconv;
 use crate::stream::{Labels, TimeRange};
+use crate::telemetry::{self, meters};
 
 use super::answer::{Pattern, Series};
 use super::error::{Asked, LokiError, Rejection, SettingsError};
@@ -204,6 +207,18 @@ impl Client {
     /// # Errors
     /// If the guard enforces and the cost cannot be found out. See [`LokiError`].
     pub async fn guard(&self, guard: &Guard, query: &str, range: TimeRange) -> Result<Ruling, LokiError> {
+        let span = tracing::info_span!(
+            "guard",
+            { semconv::GUARD_MODE } = guard.mode.as_str(),
+            { semconv::GUARD_DECISION } = tracing::field::Empty,
+        );
+        let ruling = self.rule(guard, query, range).instrument(span.clone()).await?;
+        span.record(semconv::GUARD_DECISION, ruling.as_str());
+        span.in_scope(|| meters().guarded(&ruling));
+        Ok(ruling)
+    }
+
+    async fn rule(&self, guard: &Guard, query: &str, range: TimeRange) -> Result<Ruling, LokiError> {
         if let Some(ruling) = guard.rule_range(range.length()) {
             return Ok(ruling);
         }
@@ -276,7 +291,9 @@ impl Client {
 
     async fn body(&self, asked: &Asked<'_>, request: &Request<'_>) -> Result<Vec<u8>, LokiError> {
         let request = self.request(asked, request)?.headers(self.forwarded.clone());
-        let mut response = request.send().await.map_err(|error| asked.transport(error))?;
+        let request = request.build().map_err(|error| asked.transport(error))?;
+        let sent = telemetry::send(&self.shared.http, request).await;
+        let mut response = sent.map_err(|error| asked.transport(error))?;
         let status = response.status().as_u16();
         let is_html = header(&response, CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/html"));
         if status != 200 {

@@ -1,6 +1,10 @@
 //! Log queries: entries of a time range, however many requests they take.
 
+use tracing::Instrument;
+use tracing::field::Empty;
+
 use crate::logql::{narrowed, selectors};
+use crate::semconv;
 use crate::stream::{TimeRange, Window};
 
 use super::answer::{Collected, Logs, Page};
@@ -50,6 +54,13 @@ impl Client {
     /// # Errors
     /// See [`LokiError`]. There is no partial result.
     pub async fn logs(&self, query: &LogQuery<'_>) -> Result<Logs, LokiError> {
+        let span = tracing::info_span!("loki", { semconv::LOKI_ENTRIES } = Empty, { semconv::LOKI_COMPLETE } = Empty);
+        let logs = self.walk(query).instrument(span.clone()).await?;
+        span.record(semconv::LOKI_ENTRIES, logs.window.entries.len()).record(semconv::LOKI_COMPLETE, logs.complete);
+        Ok(logs)
+    }
+
+    async fn walk(&self, query: &LogQuery<'_>) -> Result<Logs, LokiError> {
         let mut walk = Walk::new(query.range, query.direction, query.limit);
         let (mut collected, mut bytes) = (Collected::default(), 0);
         while let Some(step) = walk.next(self.page_size()) {

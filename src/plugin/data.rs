@@ -15,11 +15,13 @@ use tracing::Instrument;
 use super::error::QueryError;
 use super::grpc::Method;
 use super::query::{self, Ask};
-use super::request::{Headers, NS_PER_MS, trace_id};
+use super::request::{Headers, NS_PER_MS};
 use super::settings::{Instance, Instances};
 use super::telemetry::Telemetry;
+use super::trace;
 use super::wire::{DataResponse, QueryDataResponse};
 use crate::frame::Frame;
+use crate::semconv;
 
 /// Queries of one request that are worked on at a time.
 const AT_A_TIME: usize = 8;
@@ -40,12 +42,15 @@ impl Data {
         let (begun, _running) = (Instant::now(), self.telemetry.begins());
         let ref_id = query.ref_id.clone();
         let kind = query::name_of(&query);
-        let answered = caught(frames(instance, query, alert)).await.and_then(|frames| encode(frames, &ref_id));
+        let span = trace::query(kind, &ref_id);
+        let answered = caught(frames(instance, query, alert)).instrument(span.clone()).await;
+        let answered = answered.and_then(|frames| span.in_scope(|| encode(frames, &ref_id)));
         let response = answered.unwrap_or_else(DataResponse::from);
+        trace::answered(&span, response.status);
         let (status, took) = (response.status, begun.elapsed());
-        self.telemetry.answered(kind, status, took);
+        span.in_scope(|| self.telemetry.answered(kind, status, took));
         let (source, ms) = (response.error_source.as_str(), took.as_secs_f64() * 1e3);
-        tracing::debug!(kind, ref_id, status, source, ms, "query answered");
+        span.in_scope(|| tracing::debug!(kind, ref_id, status, source, ms, "query answered"));
         response
     }
 }
@@ -57,15 +62,19 @@ impl Method for Data {
     const PATH: &'static str = "/pluginv2.Data/QueryData";
 
     async fn call(&self, request: Request<QueryDataRequest>) -> Result<QueryDataResponse, Status> {
-        let span = tracing::info_span!("queries", trace_id = trace_id(request.metadata()));
-        let request = request.into_inner();
+        let (metadata, _, request) = request.into_parts();
         let instance = self.instances.get(request.plugin_context);
-        let alert = Headers::new(&request.headers).is_of_alert();
+        let (alert, count) = (Headers::new(&request.headers).is_of_alert(), request.queries.len());
         let answers = stream::iter(request.queries).map(|query| {
             let instance = instance.clone();
             async move { (query.ref_id.clone(), self.answer(instance, query, alert).await) }
         });
-        let responses = answers.buffer_unordered(AT_A_TIME).collect().instrument(span).await;
+        let span = || {
+            let span = trace::call("pluginv2.Data/QueryData");
+            span.record(semconv::QUERY_COUNT, count).record(semconv::QUERY_FROM_ALERT, alert);
+            span
+        };
+        let responses = trace::within(&metadata, span, answers.buffer_unordered(AT_A_TIME).collect()).await;
         Ok(QueryDataResponse { responses })
     }
 }
@@ -85,8 +94,12 @@ async fn frames(instance: Arc<Instance>, query: DataQuery, alert: bool) -> Resul
 }
 
 fn encode(frames: Vec<Frame>, ref_id: &str) -> Result<DataResponse, QueryError> {
+    let span = trace::frame(frames.len());
+    let _encoding = span.enter();
     let encoded = frames.into_iter().map(|frame| Frame { ref_id: ref_id.to_owned(), ..frame }.to_arrow());
-    Ok(DataResponse { frames: encoded.collect::<Result<_, _>>()?, status: 200, ..DataResponse::default() })
+    let frames: Vec<Vec<u8>> = encoded.collect::<Result<_, _>>()?;
+    span.record(semconv::FRAME_BYTES, frames.iter().map(Vec::len).sum::<usize>());
+    Ok(DataResponse { frames, status: 200, ..DataResponse::default() })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The data source backend: what Grafana starts, asks and stops.
 //!
-//! Only this module knows Grafana's plugin protocol. From `grafana-plugin-sdk` it takes the handshake, the log format and
-//! the generated stubs; the server, the frames ([`crate::frame`]), the shutdown and the Data service's answers are its
+//! Only this module knows Grafana's plugin protocol. From `grafana-plugin-sdk` it takes the handshake and the generated
+//! stubs; the server, the log, the frames ([`crate::frame`]), the shutdown and the Data service's answers are its
 //! own, for the reasons in `docs/decisions/0001-sdk-at-the-edge.md`. It serves what is stored and never waits for a
 //! model. It lets no credential into a log, at any level, and no query take another down with it.
 //!
@@ -20,6 +20,7 @@ mod server;
 mod settings;
 mod stream;
 mod telemetry;
+mod trace;
 mod wire;
 
 /// Listens on a free port of 127.0.0.1 and prints the line that the host waits for; must come before any other output.

@@ -1,8 +1,7 @@
-//! What comes with a request besides its question: who asks, whether an alert rule does, which trace it belongs to.
+//! What comes with a request besides its question: who asks, and whether an alert rule does.
 
 use chrono::Utc;
 use grafana_plugin_sdk::pluginv2::PluginContext;
-use tonic::metadata::MetadataMap;
 
 use crate::stream::TimeRange;
 
@@ -67,45 +66,11 @@ impl Role {
     }
 }
 
-/// The trace id of a W3C `traceparent`, if it is one: `00-<32 digits>-<16 digits>-<2 digits>`, neither id all zeros.
-pub(super) fn trace_id(metadata: &MetadataMap) -> Option<String> {
-    let text = metadata.get("traceparent")?.to_str().ok()?;
-    let mut parts = text.split('-');
-    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let is_hex = |part: &str, digits: usize| {
-        part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-    };
-    let sound = is_hex(version, 2) && version != "ff" && is_hex(trace, 32) && is_hex(span, 16) && is_hex(flags, 2);
-    let is_set = |id: &str| id.bytes().any(|digit| digit != b'0');
-    (sound && is_set(trace) && is_set(span)).then(|| trace.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use grafana_plugin_sdk::pluginv2::User;
 
     use super::*;
-
-    #[test]
-    fn only_a_sound_trace_id_is_taken() {
-        let read = |text: &'static str| {
-            let mut metadata = MetadataMap::new();
-            metadata.insert("traceparent", text.parse().unwrap());
-            trace_id(&metadata)
-        };
-        let id = "0af7651916cd43dd8448eb211c80319c";
-        assert_eq!(read("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").as_deref(), Some(id));
-        for bad in [
-            "",
-            "00",
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
-            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
-        ] {
-            assert_eq!(read(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn a_header_is_found_with_and_without_its_prefix() {

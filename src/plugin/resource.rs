@@ -34,12 +34,12 @@ use futures::stream::Once;
 use grafana_plugin_sdk::pluginv2::{self, CallResourceRequest, CallResourceResponse, StringList};
 use serde_json::{Value, json};
 use tonic::{Request, Response, Status};
-use tracing::Instrument;
 
 use super::error::{QueryError, one_line};
-use super::request::{Headers, NS_PER_MS, Role, last_hour, trace_id};
+use super::request::{Headers, NS_PER_MS, Role, last_hour};
 use super::settings::{Instance, Instances};
 use super::telemetry::Telemetry;
+use super::trace;
 use crate::loki::{self, LokiError};
 use crate::stream::TimeRange;
 
@@ -187,8 +187,9 @@ impl pluginv2::resource_server::Resource for Resource {
         &self,
         request: Request<CallResourceRequest>,
     ) -> Result<Response<Self::CallResourceStream>, Status> {
-        let span = tracing::info_span!("resource", trace_id = trace_id(request.metadata()));
-        let (code, body) = self.answer(request.into_inner()).instrument(span).await;
+        let (metadata, _, request) = request.into_parts();
+        let span = || trace::call("pluginv2.Resource/CallResource");
+        let (code, body) = trace::within(&metadata, span, self.answer(request)).await;
         let json_type = StringList { values: vec!["application/json".to_owned()] };
         let headers = [("Content-Type".to_owned(), json_type)].into();
         let response = CallResourceResponse { code, headers, body: body.to_string().into() };

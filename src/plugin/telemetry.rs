@@ -3,18 +3,19 @@
 //! Labels are closed lists (query types, statuses, cache names): no query, no user and no data source adds a series.
 
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::store::{Counts, Hits};
+use crate::telemetry::{meters, trace_id};
 
 /// Upper bounds of the durations, in seconds: from a cache's answer to a cold read of object storage.
 const BOUNDS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0, 30.0];
@@ -31,12 +32,15 @@ struct Called {
     status: String,
 }
 
+/// A duration, with the trace of one that took about as long.
+type Timed = HistogramWithExemplars<[(&'static str, String); 1]>;
+
 /// The counters of the process.
 #[derive(Debug)]
 pub(super) struct Telemetry {
     registry: Mutex<Registry>,
     queries: Family<Asked, Counter>,
-    durations: Family<Asked, Histogram, fn() -> Histogram>,
+    durations: Family<Asked, Timed, fn() -> Timed>,
     resources: Family<Called, Counter>,
     running: Gauge,
     /// What the stores' caches count.
@@ -45,7 +49,7 @@ pub(super) struct Telemetry {
 
 impl Default for Telemetry {
     fn default() -> Self {
-        let durations: fn() -> Histogram = || Histogram::new(BOUNDS);
+        let durations: fn() -> Timed = || Timed::new(BOUNDS.into_iter());
         let telemetry = Self {
             registry: Mutex::new(Registry::with_prefix("assay")),
             queries: Family::default(),
@@ -90,11 +94,12 @@ impl Telemetry {
         Running(self)
     }
 
-    /// A query was answered.
+    /// A query was answered, in the trace that the caller is in.
     pub(super) fn answered(&self, kind: &'static str, status: i32, took: Duration) {
         let labels = Asked { r#type: kind.to_owned(), status: status.to_string() };
         self.queries.get_or_create(&labels).inc();
-        self.durations.get_or_create(&labels).observe(took.as_secs_f64());
+        let exemplar = trace_id().map(|id| [("trace_id", id)]);
+        self.durations.get_or_create(&labels).observe(took.as_secs_f64(), exemplar, Some(SystemTime::now()));
     }
 
     /// A resource call was answered.
@@ -102,12 +107,12 @@ impl Telemetry {
         self.resources.get_or_create(&Called { resource: resource.to_owned(), status: status.to_string() }).inc();
     }
 
-    /// All of it as OpenMetrics text.
+    /// All of it and what the pipeline counts, as OpenMetrics text.
     pub(super) fn text(&self) -> String {
-        let mut text = String::new();
+        let mut text = meters().text();
         let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // A String takes whatever is written to it.
-        let _ = encode(&mut text, &registry);
+        let _ = encode_registry(&mut text, &registry).and_then(|()| encode_eof(&mut text));
         text
     }
 }

@@ -132,6 +132,7 @@ fn columns(rows: &[CaseResult]) -> Vec<(String, ArrayRef, bool)> {
     add("omitted_lines", count(rows, |r| r.answer.asked.omitted_lines), false);
     add("digest_tokens", count(rows, |r| r.answer.asked.digest_tokens), false);
     add("redactions", count(rows, |r| r.answer.asked.redactions), false);
+    add("trace_id", text(rows, |r| r.answer.trace_id.clone()), true);
     add("decisive_ids", list(rows, |r| Some(r.answer.asked.decisive_ids.as_slice())), true);
     columns
 }

@@ -10,3 +10,4 @@ mod report;
 mod runs;
 mod servers;
 mod surroundings;
+mod telemetry;

@@ -11,6 +11,7 @@ mod queries;
 mod resources;
 mod s3;
 mod store;
+mod telemetry;
 
 use grafana_plugin_sdk::pluginv2::{
     CallResourceRequest, CollectMetricsRequest, PluginContext, SubscribeStreamRequest,

@@ -218,6 +218,8 @@ struct RowColumns<'b> {
     /// `lines`, `templates`, `omitted_templates`, `omitted_lines`, `digest_tokens`, `redactions`.
     digest: [&'b UInt32Array; 6],
     decisive_ids: Lists<'b>,
+    /// Younger than the first files.
+    trace_id: Option<Texts<'b>>,
 }
 
 impl<'b> RowColumns<'b> {
@@ -252,6 +254,7 @@ impl<'b> RowColumns<'b> {
                 counts("redactions")?,
             ],
             decisive_ids: columns.lists("decisive_ids")?,
+            trace_id: columns.texts("trace_id").ok(),
         })
     }
 
@@ -283,6 +286,7 @@ impl<'b> RowColumns<'b> {
             timings: Timings { total_ms: total_ms.unwrap_or_default(), first_token_ms, prompt_ms, decode_ms },
             latency_ms: self.mark.latency_ms.get(row).unwrap_or_default(),
             attempts: self.attempts.value(row),
+            trace_id: self.trace_id.as_ref().and_then(|ids| ids.maybe(row)).map(str::to_owned),
         })
     }
 

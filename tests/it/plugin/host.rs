@@ -88,19 +88,21 @@ pub(super) struct Host {
 impl Host {
     /// Starts the plugin as go-plugin does, with the log at its most talkative.
     pub(super) async fn start(settings: Value) -> Self {
-        Self::start_with(settings, "trace").await
+        Self::start_in(settings, &[]).await
     }
 
     /// Starts the plugin as go-plugin does, with the log as it is for people.
     pub(super) async fn start_quietly(settings: Value) -> Self {
-        Self::start_with(settings, "info").await
+        Self::start_in(settings, &[("RUST_LOG", "info")]).await
     }
 
-    async fn start_with(settings: Value, log: &str) -> Self {
+    /// Starts it with further variables in its environment.
+    pub(super) async fn start_in(settings: Value, variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_gpx_assay"))
             .env("grafana_plugin_type", "datasource")
             .env("PLUGIN_PROTOCOL_VERSIONS", "2")
-            .env("RUST_LOG", log)
+            .env("RUST_LOG", "trace")
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -134,6 +134,7 @@ pub(super) fn result(case: usize, right: bool) -> CaseResult {
         timings: Timings::default(),
         latency_ms: 1000.0 + case as f64,
         attempts: 1,
+        trace_id: None,
     };
     CaseResult {
         answer,

@@ -1,0 +1,150 @@
+//! The plugin's own telemetry: Grafana's trace goes on in it, and a receiver that fails costs a counter.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::host::Host;
+use super::store::{empty_store, store_of_two_runs};
+use crate::otlp::{Manner, Receiver, attribute, attributes};
+use crate::prometheus::{self, Prometheus};
+
+const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+#[tokio::test]
+async fn grafanas_trace_goes_on_in_spans_logs_and_exemplars() {
+    let (_store, settings) = store_of_two_runs().await;
+    let receiver = Receiver::grpc(Manner::Takes).await;
+    let mut host = Host::start_in(settings, &[("GF_INSTANCE_OTLP_ADDRESS", receiver.address())]).await;
+    host.traceparent = Some(PARENT);
+    assert_eq!(host.ask_one(json!({"queryType": "runs"})).await.status, 200);
+    assert_eq!(host.ask_one(json!({"queryType": "rums"})).await.status, 400);
+    let text = host.metrics().await;
+    let exemplar = format!("# {{trace_id=\"{TRACE}\"}}");
+    let line = |line: &&str| line.starts_with("assay_query_duration_seconds_bucket") && line.contains(&exemplar);
+    assert!(text.lines().any(|it| line(&it)), "no exemplar in\n{text}");
+    assert!(text.ends_with("# EOF\n") && text.matches("# EOF").count() == 1);
+    let (status, log, _) = host.stop().await;
+    assert!(status.success());
+    let answered = log.lines().find(|line| line.contains("query answered")).unwrap();
+    assert!(answered.contains(&format!("\"trace_id\":\"{TRACE}\"")) && answered.contains("span_id"), "{answered}");
+
+    let arrived = receiver.arrived();
+    assert_eq!(arrived.resources[0]["service.name"], "assay-logs-datasource");
+    assert!(!arrived.resources[0]["service.instance.id"].is_empty());
+    assert!(arrived.metrics.is_empty() && arrived.logs.is_empty(), "Grafana's place is for traces");
+    let calls = arrived.named("pluginv2.Data/QueryData");
+    assert_eq!(calls.len(), 2);
+    assert_eq!(calls[0].kind, 2, "a server");
+    for call in &calls {
+        assert_eq!(call.parent_span_id, [0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31]);
+        assert_eq!(call.trace_id[..2], [0x0a, 0xf7]);
+    }
+    let queries = arrived.named("query");
+    assert!(queries.iter().all(|query| calls.iter().any(|call| query.parent_span_id == call.span_id)));
+    let of = |status: &str| {
+        queries.iter().find(|query| attribute(query, "assay.query.status").as_deref() == Some(status)).unwrap()
+    };
+    assert_eq!(attributes(&of("200").attributes)["assay.query.type"], "runs");
+    assert_eq!(attributes(&of("400").attributes)["error.type"], "400");
+    assert_eq!(of("400").status.as_ref().unwrap().code, 2, "an error");
+    assert_eq!(arrived.one("frame").parent_span_id, of("200").span_id);
+}
+
+#[tokio::test]
+async fn without_a_receiver_grafanas_trace_is_still_in_the_log() {
+    let (_store, settings) = empty_store();
+    let mut host = Host::start(settings).await;
+    host.traceparent = Some(PARENT);
+    assert_eq!(host.ask_one(json!({"queryType": "runs"})).await.status, 200);
+    assert!(!host.metrics().await.contains("trace_id"), "no trace was recorded that an exemplar could lead to");
+    let (_, log, _) = host.stop().await;
+    let answered = log.lines().find(|line| line.contains("query answered")).unwrap();
+    assert!(answered.contains(&format!("\"trace_id\":\"{TRACE}\"")), "{answered}");
+}
+
+/// Fault: a receiver that never answers. Injected: silence, and a queue of eight. Outcome: every query is answered, what does not fit is counted, and the plugin ends in time.
+#[tokio::test]
+async fn a_receiver_that_hangs_costs_a_counter() {
+    let (_store, settings) = empty_store();
+    let receiver = Receiver::grpc(Manner::Hangs).await;
+    let variables = [
+        ("GF_INSTANCE_OTLP_ADDRESS", receiver.address()),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "8"),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4"),
+    ];
+    let host = Host::start_in(settings, &variables).await;
+    for _ in 0..50 {
+        assert_eq!(host.ask_one(json!({"queryType": "runs"})).await.status, 200);
+    }
+    let text = host.metrics().await;
+    let of = |reason: &str| {
+        let name = format!(
+            "assay_telemetry_dropped_total{{assay_telemetry_signal=\"traces\",assay_telemetry_reason=\"{reason}\"}} "
+        );
+        let line = text.lines().find_map(|line| line.strip_prefix(&name));
+        line.map_or(0, |count| count.split(' ').next().unwrap().parse::<u64>().unwrap())
+    };
+    // Three spans a query; of 150 only those that are being sent and those that wait have not been dropped.
+    assert!((100..150).contains(&of("queue_full")), "{text}");
+    assert!(host.stop().await.0.success());
+}
+
+/// Fault: a receiver that is not there. Injected: a closed port. Outcome: every query is answered, what was sent is counted as lost.
+#[tokio::test]
+async fn a_receiver_that_is_down_costs_a_counter() {
+    let (_store, settings) = empty_store();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let variables = [("GF_INSTANCE_OTLP_ADDRESS", &*closed), ("OTEL_BSP_SCHEDULE_DELAY", "20")];
+    let host = Host::start_in(settings, &variables).await;
+    let lost =
+        "assay_telemetry_dropped_total{assay_telemetry_signal=\"traces\",assay_telemetry_reason=\"export_failed\"}";
+    let begun = std::time::Instant::now();
+    while !host.metrics().await.contains(lost) {
+        assert_eq!(host.ask_one(json!({"queryType": "runs"})).await.status, 200);
+        assert!(begun.elapsed().as_secs() < 60, "nothing is counted as lost");
+    }
+    let (status, log, _) = host.stop().await;
+    assert!(status.success());
+    assert_eq!(log.matches("telemetry does not arrive").count(), 1, "it is told once");
+}
+
+/// What Grafana does at `/api/plugins/:id/metrics`: gives what the plugin says.
+async fn bridge(host: Arc<Host>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let body = host.metrics().await;
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all((head + &body).as_bytes()).await;
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_prometheus_scrapes_the_metrics_and_their_exemplars() {
+    let Some(program) = prometheus::program() else { return };
+    let (_store, settings) = store_of_two_runs().await;
+    let receiver = Receiver::grpc(Manner::Takes).await;
+    let mut host = Host::start_in(settings, &[("GF_INSTANCE_OTLP_ADDRESS", receiver.address())]).await;
+    host.traceparent = Some(PARENT);
+    assert_eq!(host.ask_one(json!({"queryType": "runs"})).await.status, 200);
+    let address = bridge(Arc::new(host)).await;
+    let prometheus = Prometheus::start(&program, Some(&address));
+    let answered = prometheus.ask("/api/v1/query", &[("query", "assay_queries_total{type=\"runs\"}")]).await;
+    assert_eq!(answered[0]["value"][1], "1");
+    let (from, to) = ("2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z");
+    let selector = [("query", "assay_query_duration_seconds_bucket"), ("start", from), ("end", to)];
+    let found = prometheus.ask("/api/v1/query_exemplars", &selector).await;
+    assert_eq!(found[0]["exemplars"][0]["labels"]["trace_id"], TRACE, "{found:?}");
+}

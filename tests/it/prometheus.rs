@@ -1,0 +1,106 @@
+//! A real Prometheus: started, asked, stopped.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The program, or nothing on a machine that has none and can reach none.
+pub(crate) fn program() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("ASSAY_PROMETHEUS") {
+        return Some(PathBuf::from(path));
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/prometheus");
+    let output = Command::new(script).output().ok()?;
+    let path = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    if output.status.success() && !path.is_empty() {
+        return Some(PathBuf::from(path));
+    }
+    assert!(std::env::var_os("CI").is_none(), "CI skips nothing that it can do: scripts/prometheus brought none");
+    eprintln!("skipped: {}", String::from_utf8_lossy(&output.stderr));
+    None
+}
+
+/// The flag that opens the place for OTLP.
+const OTLP: &str = "--web.enable-otlp-receiver";
+
+/// Whether it takes OTLP. Debian's does not: its maintainers leave that part out.
+pub(crate) fn takes_otlp(program: &PathBuf) -> bool {
+    let help = Command::new(program).arg("--help").output().unwrap();
+    let takes = [help.stdout, help.stderr].iter().any(|text| String::from_utf8_lossy(text).contains(&OTLP[2..]));
+    if !takes {
+        eprintln!("skipped: this Prometheus takes no OTLP");
+    }
+    takes
+}
+
+/// A running one.
+pub(crate) struct Prometheus {
+    child: Child,
+    url: String,
+    _data: tempfile::TempDir,
+}
+
+impl Prometheus {
+    /// Starts it; it scrapes `target`, if there is one, and takes OTLP if it can.
+    pub(crate) fn start(program: &PathBuf, target: Option<&str>) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let scrape = target.map_or(String::new(), |target| {
+            format!(
+                "scrape_configs:\n  - job_name: assay\n    scrape_interval: 500ms\n    scrape_timeout: 400ms\n    \
+                 static_configs: [{{ targets: ['{target}'] }}]\n"
+            )
+        });
+        std::fs::write(data.path().join("prometheus.yml"), format!("global: {{}}\n{scrape}")).unwrap();
+        let child = Command::new(program)
+            .arg(format!("--config.file={}", data.path().join("prometheus.yml").display()))
+            .arg(format!("--storage.tsdb.path={}", data.path().join("tsdb").display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .arg("--enable-feature=exemplar-storage")
+            .args(takes_otlp(program).then_some(OTLP))
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(data.path().join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        Self { child, url: format!("http://127.0.0.1:{port}"), _data: data }
+    }
+
+    /// Where it takes metrics by OTLP.
+    pub(crate) fn otlp(&self) -> String {
+        format!("{}/api/v1/otlp/v1/metrics", self.url)
+    }
+
+    /// Asks until there is a result.
+    pub(crate) async fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Vec<Value> {
+        // The test talks plain HTTP, but no client is built without.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let begun = Instant::now();
+        loop {
+            let url = reqwest::Url::parse_with_params(&format!("{}{path}", self.url), parameters).unwrap();
+            let client = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
+            let answer = match client.get(url).send().await {
+                Ok(answer) => answer.json::<Value>().await.unwrap_or_default(),
+                Err(_) => Value::Null,
+            };
+            let data = &answer["data"];
+            let found = data["result"].as_array().or(data.as_array()).cloned();
+            let found = found.unwrap_or_else(|| {
+                if data.is_object() && data["result"].is_null() { vec![data.clone()] } else { Vec::new() }
+            });
+            if !found.is_empty() {
+                return found;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "{path} {parameters:?}: {answer}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
