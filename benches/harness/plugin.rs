@@ -38,7 +38,7 @@ pub(crate) async fn plugin() -> Result<()> {
     figure("idle memory of the plugin", megabytes(host.memory()), "MB", 0, AtMost(40.0));
     metrics(&host).await?;
     compare(&host).await?;
-    figure("memory of the plugin after all of that", megabytes(host.memory()), "MB", 0, AtMost(150.0));
+    figure("memory of the plugin after the comparisons", megabytes(host.memory()), "MB", 0, Told);
     verdict(&host).await?;
     drop(host);
     bucket().await
@@ -106,7 +106,8 @@ async fn metrics(host: &Host) -> Result<()> {
     Ok(())
 }
 
-/// A margin that nobody asked for before makes a comparison anew, from what is in memory.
+/// The dearest comparison there is: every case a capture of its own, every metric different in most of them. A margin that
+/// nobody asked for before makes it anew, from what is in memory.
 async fn compare(host: &Host) -> Result<()> {
     let question = |margin: f64| json!({"queryType": "compare", "a": "large-a", "b": "large-b", "margin": margin});
     let cold = milliseconds(timed(host, &question(0.05)).await);
@@ -116,7 +117,7 @@ async fn compare(host: &Host) -> Result<()> {
         times.push(timed(host, &question(0.05 + f64::from(n) / 1e3)).await);
     }
     let warm = milliseconds(median(times));
-    figure("`compare` of two runs of 10,000 cases, computed anew, warm", warm, "ms", 0, AtMost(100.0));
+    figure("`compare` of 10,000 cases that differ in every metric, warm", warm, "ms", 0, AtMost(100.0));
     let again = milliseconds(timed(host, &question(0.05)).await);
     figure("  the same comparison again", again, "ms", 1, Told);
     Ok(())

@@ -14,7 +14,7 @@ use crate::run::{Plan, RunRecord};
 use crate::store::{StoreError, key};
 
 /// Records that are fetched at a time.
-const FETCHES: usize = 32;
+const FETCHES: usize = 64;
 /// Bytes of `run.json` or `plan.json` beyond which it is not read.
 const LARGEST_RECORD: u64 = 16 << 20;
 
