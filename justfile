@@ -34,6 +34,10 @@ check:
 frontend *ARGS:
     @scripts/frontend "$@"
 
+# Drive the built plugin as a user would, in a real Chromium, on the demo's runs; an argument picks scenarios.
+browser *ARGS:
+    @scripts/browser "$@"
+
 # The whole plugin in dist/, as Grafana loads it: frontend, backend, licence, README, changelog.
 plugin:
     @scripts/plugin

@@ -6,7 +6,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import * as esbuild from 'esbuild';
@@ -65,6 +65,9 @@ function copyStatic() {
   const plugin = readFileSync(join(here, 'src/plugin.json'), 'utf8');
   writeFileSync(join(dist, 'plugin.json'), plugin.replace('%VERSION%', version).replace('%TODAY%', updated()));
   cpSync(join(here, 'src/img'), join(dist, 'img'), { recursive: true });
+  for (const { path } of JSON.parse(plugin).info.screenshots) {
+    cpSync(join(here, '../docs/images', basename(path)), join(dist, path));
+  }
 }
 
 rmSync(dist, { recursive: true, force: true });

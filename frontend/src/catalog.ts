@@ -79,12 +79,12 @@ export function rows(frame: DataFrame | undefined): Row[] {
   );
 }
 
-/** `triage@2`: released, root cause 0.81 [0.74, 0.87]. The router comes first: it is what answers without a choice. */
+/** `triage@2`: root cause 0.81 [0.74, 0.87], released. The router comes first: it is what answers without a choice. */
 export function prompts(rows: Row[]): Option[] {
   const listed = rows.map((row) => ({
     value: String(row.prompt),
     label: String(row.prompt),
-    description: sentence([row.status, quality(row), row.description]),
+    description: sentence([quality(row), row.status, row.description]),
   }));
   return [{ value: 'route', label: 'route', description: text.pickers.route }, ...listed];
 }
@@ -103,7 +103,7 @@ export function models(infos: ModelInfo[], tradeoff: Row[]): Option[] {
     const row = best.get(name);
     const loaded = info?.loaded === undefined || info.loaded === null ? undefined : text.pickers.loaded(info.loaded);
     const size = info?.quantization ?? row?.quantization;
-    return { value: name, label: name, description: sentence([size, quality(row), loaded, info?.description]) };
+    return { value: name, label: name, description: sentence([quality(row), size, loaded, info?.description]) };
   });
 }
 

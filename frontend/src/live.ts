@@ -41,7 +41,7 @@ interface Pending {
 type Open = (path: string) => Observable<LiveChannelEvent<unknown>>;
 
 /** Asks again after this long without word, because Live may be off or its connection lost. */
-export const PATIENCE_MS = 10_000;
+export const PATIENCE_MS = 5_000;
 
 /** Channels that a response names, as `custom.channel` of a frame. */
 export function pending(response: DataQueryResponse): Pending[] {

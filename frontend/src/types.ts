@@ -149,7 +149,8 @@ export interface HealthSection {
 export interface CostPreview {
   ruling: 'pass' | 'warn' | 'refuse';
   message: string;
-  cost: { streams: number; chunks: number; bytes: number; entries: number };
+  /** None where the index could not be asked; the message says why. */
+  cost: { streams: number; chunks: number; bytes: number; entries: number } | null;
 }
 
 /** Which prompt would read some logs, and why. */

@@ -11,6 +11,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"strings"
+	"syscall"
 	"time"
 )
 
@@ -25,6 +28,11 @@ type options struct {
 	alert   bool
 	verbose bool
 	timeout time.Duration
+	// serve is the address to answer pages on, in place of asking; settings the data source's file, folders what is
+	// served beside it.
+	serve    string
+	settings string
+	folders  map[string]string
 }
 
 func main() {
@@ -32,7 +40,11 @@ func main() {
 	if errors.Is(err, flag.ErrHelp) {
 		return
 	}
-	if err == nil {
+	if err == nil && opts.serve != "" {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		err = serve(ctx, opts, os.Stdout)
+		stop()
+	} else if err == nil {
 		err = run(opts, os.Stdout)
 	}
 	if err != nil {
@@ -43,7 +55,7 @@ func main() {
 
 // parse reads the command line; it prints the usage itself.
 func parse(args []string, usage io.Writer) (options, error) {
-	var opts options
+	opts := options{folders: map[string]string{}}
 	flags := flag.NewFlagSet("host", flag.ContinueOnError)
 	flags.SetOutput(usage)
 	flags.StringVar(&opts.plugin, "plugin", "", "`path` of gpx_assay (required)")
@@ -57,6 +69,16 @@ func parse(args []string, usage io.Writer) (options, error) {
 	flags.BoolVar(&opts.assert, "assert", false, "check the protocol and every answer; exit 1 if anything is off")
 	flags.BoolVar(&opts.alert, "alert", false, "send the queries as an alert rule would (FromAlert)")
 	flags.BoolVar(&opts.verbose, "verbose", false, "show the plugin's log")
+	flags.StringVar(&opts.serve, "serve", "", "`address` to answer Grafana's pages on, such as 127.0.0.1:0, until stopped")
+	flags.StringVar(&opts.settings, "settings", "", "`file` with the data source as JSON, for --serve")
+	flags.Func("folder", "`PATH=FOLDER` to serve as well, may be repeated", func(text string) error {
+		path, folder, ok := strings.Cut(text, "=")
+		if !ok || !strings.HasPrefix(path, "/") {
+			return errors.New("give /path/=folder")
+		}
+		opts.folders[path] = folder
+		return nil
+	})
 	flags.DurationVar(&opts.timeout, "timeout", 30*time.Second, "deadline of each call")
 	if err := flags.Parse(args); err != nil {
 		return opts, err

@@ -34,7 +34,7 @@ type host struct {
 	resource    grpcplugin.ResourceClient
 	stream      grpcplugin.StreamClient
 	log         *tail
-	settings    []byte
+	source      *dataSource
 	timeout     time.Duration
 	startup     time.Duration
 }
@@ -45,7 +45,7 @@ func start(opts options) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	settings, err := settings(opts)
+	source, err := settings(opts)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func start(opts options) (*host, error) {
 		return nil, fmt.Errorf("cannot start %s: %w\n%s", path, err, log)
 	}
 	running := &host{
-		client: client, protocol: protocol, log: log, settings: settings, timeout: opts.timeout, startup: time.Since(began),
+		client: client, protocol: protocol, log: log, source: source, timeout: opts.timeout, startup: time.Since(began),
 	}
 	if err := running.dispense(); err != nil {
 		client.Kill()
@@ -71,8 +71,8 @@ func start(opts options) (*host, error) {
 	return running, nil
 }
 
-// settings is the jsonData that a person would have saved in Grafana.
-func settings(opts options) ([]byte, error) {
+// settings is the data source that a person would have saved in Grafana.
+func settings(opts options) (*dataSource, error) {
 	values := map[string]string{"storeUrl": storeURL(opts.store)}
 	if opts.root != "" {
 		root, err := filepath.Abs(opts.root)
@@ -81,7 +81,13 @@ func settings(opts options) ([]byte, error) {
 		}
 		values["rootPath"] = root
 	}
-	return json.Marshal(values)
+	jsonData, err := json.Marshal(values)
+	if err != nil {
+		return nil, err
+	}
+	source := &dataSource{secrets: map[string]string{"hashKey": canary}}
+	source.stored = stored{ID: 1, UID: "assay", Name: "Assay", JSONData: jsonData}
+	return source, nil
 }
 
 // command starts the plugin; while it is checked, it logs all that it ever would.
@@ -136,16 +142,13 @@ func (h *host) dispense() error {
 // pluginContext says who asks, through which data source.
 func (h *host) pluginContext(role string) *pluginv2.PluginContext {
 	return &pluginv2.PluginContext{
-		OrgId:         1,
-		PluginId:      "assay-logs-datasource",
-		PluginVersion: "0.0.0",
-		User:          &pluginv2.User{Login: "host", Name: "Host", Email: "host@example.org", Role: role},
-		GrafanaConfig: map[string]string{"GF_APP_URL": "http://localhost:3000/"},
-		UserAgent:     "Grafana/12.4.2 (linux; amd64)",
-		DataSourceInstanceSettings: &pluginv2.DataSourceInstanceSettings{
-			Id: 1, Uid: "assay", Name: "Assay", JsonData: h.settings,
-			DecryptedSecureJsonData: map[string]string{"hashKey": canary}, LastUpdatedMS: 1700000000000,
-		},
+		OrgId:                      1,
+		PluginId:                   "assay-logs-datasource",
+		PluginVersion:              "0.0.0",
+		User:                       &pluginv2.User{Login: "host", Name: "Host", Email: "host@example.org", Role: role},
+		GrafanaConfig:              map[string]string{"GF_APP_URL": "http://localhost:3000/"},
+		UserAgent:                  "Grafana/12.4.2 (linux; amd64)",
+		DataSourceInstanceSettings: h.source.instance(),
 	}
 }
 

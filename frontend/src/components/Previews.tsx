@@ -92,11 +92,10 @@ function Cost({ cost }: { cost: Asked<CostPreview> }) {
     return <>…</>;
   }
   const { ruling, message, cost: estimate } = cost.answer;
-  const bytes = formatted('bytes', estimate.bytes);
-  const entries = formatted('short', estimate.entries);
+  const figures = estimate && [formatted('bytes', estimate.bytes), formatted('short', estimate.entries)];
   return (
     <>
-      {text.cost.estimate(bytes, entries, estimate.streams)}{' '}
+      {figures && estimate && text.cost.estimate(figures[0] ?? '', figures[1] ?? '', estimate.streams)}{' '}
       {ruling === 'pass' ? (
         <Badge color="green" text={text.cost.pass} />
       ) : (
@@ -107,7 +106,7 @@ function Cost({ cost }: { cost: Asked<CostPreview> }) {
 }
 
 function formatted(unit: string, value: number): string {
-  const { text, suffix = '' } = getValueFormat(unit)(value, 1);
+  const { text, suffix = '' } = getValueFormat(unit)(value, value < 1000 ? 0 : 1);
   return `${text}${suffix}`;
 }
 

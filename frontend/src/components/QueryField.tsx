@@ -31,6 +31,8 @@ const PLACEHOLDERS: Partial<Record<FieldName, string>> = {
   case: text.editor.latest,
   metric: text.editor.byDefault,
   margin: text.editor.declared,
+  limit: text.editor.byDefault,
+  repeat: '0',
 };
 
 const WIDTHS: Partial<Record<FieldName, number>> = {
@@ -40,6 +42,8 @@ const WIDTHS: Partial<Record<FieldName, number>> = {
   repeat: 10,
   anyTime: 8,
   hash: 50,
+  prompt: 36,
+  model: 36,
 };
 
 export function QueryField(props: Props) {
@@ -57,7 +61,8 @@ function Control({ id, name, query, datasource, required, onChange, onRun }: Pro
   const value = query[name];
   const kind = kindOf(query, name);
   const field = FIELDS[name];
-  const placeholder = required ? '' : (PLACEHOLDERS[name] ?? text.editor.any);
+  const filter = kind === 'values' || kind === 'choices';
+  const placeholder = required ? '' : (!filter && PLACEHOLDERS[name]) || text.editor.any;
   const load = async (typed: string) => matching(await offered(datasource, name, query), typed);
   const single = Array.isArray(value) ? value[0] : value;
   const several = Array.isArray(value) ? value : typeof value === 'string' && value !== '' ? [value] : [];
@@ -79,13 +84,13 @@ function Control({ id, name, query, datasource, required, onChange, onRun }: Pro
     case 'values':
     case 'choices':
       return (
-        <MultiCombobox<string>
+        <Several
           id={id}
+          label={text.fields[name].label}
           options={kind === 'choices' ? (field.choices ?? []).map((value) => ({ value })) : load}
-          value={several.map((value) => ({ value }))}
+          values={several}
           placeholder={placeholder}
-          createCustomValue
-          onChange={(options) => onChange(options.length > 0 ? options.map(({ value }) => value) : undefined)}
+          onChange={onChange}
         />
       );
     case 'choice':
@@ -117,6 +122,34 @@ function Control({ id, name, query, datasource, required, onChange, onRun }: Pro
         <Typed id={id} value={single} placeholder={placeholder} onChange={onChange} />
       );
   }
+}
+
+interface SeveralProps {
+  id: string;
+  label: string;
+  options: React.ComponentProps<typeof MultiCombobox<string>>['options'];
+  values: string[];
+  placeholder: string;
+  onChange: (values: string[] | undefined) => void;
+}
+
+/** Several values. Grafana's multi-combobox takes no id that the field's label could point to, only a label's id. */
+function Several({ id, label, options, values, placeholder, onChange }: SeveralProps) {
+  return (
+    <>
+      <span id={`${id}-label`} className="sr-only">
+        {label}
+      </span>
+      <MultiCombobox<string>
+        aria-labelledby={`${id}-label`}
+        options={options}
+        value={values.map((value) => ({ value }))}
+        placeholder={placeholder}
+        createCustomValue
+        onChange={(options) => onChange(options.length > 0 ? options.map(({ value }) => value) : undefined)}
+      />
+    </>
+  );
 }
 
 /** A text that counts once it is left or confirmed, so that no query runs on half a word. */

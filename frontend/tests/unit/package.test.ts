@@ -36,6 +36,9 @@ function archive(): Entry[] {
     entry('CHANGELOG.md', file('CHANGELOG.md')),
     entry('LICENSE', file('LICENSE')),
     entry('img/logo.svg', file('frontend/src/img/logo.svg')),
+    ...JSON.parse(plugin).info.screenshots.map(({ path }: { path: string }) =>
+      entry(path, file(`docs/images/${path.split('/').at(-1)}`)),
+    ),
     entry('gpx_assay_linux_amd64', 'ELF', 0o755),
   ];
 }

@@ -54,8 +54,8 @@ test('pickers tell the measured quality with its interval, or that there is none
   ];
   expect(prompts(rows).map(({ value, description }) => [value, description])).toEqual([
     ['route', 'Let the routing rules choose by labels and content'],
-    ['triage@2', 'released · root cause 0.81 [0.74, 0.87] · All'],
-    ['triage@3', 'draft · not measured'],
+    ['triage@2', 'root cause 0.81 [0.74, 0.87] · released · All'],
+    ['triage@3', 'not measured · draft'],
   ]);
 });
 
@@ -67,8 +67,8 @@ test('a model is shown with the best that was measured with it, whether or not i
   ];
   const options = models([{ name: 'qwen', quantization: 'Q4_K_M', loaded: true }], tradeoff);
   expect(options.map(({ value, description }) => [value, description])).toEqual([
-    ['qwen', 'Q4_K_M · root cause 0.70 [0.60, 0.80] · loaded'],
-    ['old', 'Q8 · root cause 0.30'],
+    ['qwen', 'root cause 0.70 [0.60, 0.80] · Q4_K_M · loaded'],
+    ['old', 'root cause 0.30 · Q8'],
   ]);
 });
 

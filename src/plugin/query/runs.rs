@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::select::Filter;
 use super::{Ask, QueryType, select, shown};
 use crate::frame::{Field, Frame, FrameType};
 use crate::plugin::error::QueryError;
@@ -27,12 +28,6 @@ const P95: f64 = 0.95;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Query {
-    /// Only runs of this experiment.
-    #[serde(default)]
-    experiment: Option<String>,
-    /// Only runs of this arm.
-    #[serde(default)]
-    arm: Option<String>,
     /// The most runs to list.
     #[serde(default = "default_limit")]
     limit: usize,
@@ -40,13 +35,6 @@ struct Query {
 
 fn default_limit() -> usize {
     DEFAULT_LIMIT
-}
-
-impl Query {
-    fn wants(&self, plan: &Plan) -> bool {
-        let is = |wanted: &Option<String>, name: &str| wanted.as_deref().is_none_or(|wanted| wanted == name);
-        is(&self.experiment, &plan.experiment.name) && is(&self.arm, &plan.arm.name)
-    }
 }
 
 /// A run of the list: published or not.
@@ -76,28 +64,28 @@ impl Row {
 }
 
 async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
-    let query: Query = ask.fields()?;
+    let (query, filter) = ask.filtered::<Query>()?;
     if !(1..=MAX_LIMIT).contains(&query.limit) {
         return Err(QueryError::Invalid(format!("field `limit`: {} is not between 1 and {MAX_LIMIT}", query.limit)));
     }
     let store = ask.instance.store()?;
-    let (rows, damaged) = list(&store, &query).await?;
+    let (rows, damaged) = list(&store, &filter, query.limit).await?;
     let mut frame = select::with_damage(frame(&ask, &rows), &damaged);
     frame.meta.row_id_fields = vec![0];
     Ok(vec![frame])
 }
 
 /// The newest runs that are wanted, and what is wrong with those that cannot be read.
-async fn list(store: &Cache, query: &Query) -> Result<(Vec<Row>, Vec<String>), QueryError> {
+async fn list(store: &Cache, filter: &Filter, limit: usize) -> Result<(Vec<Row>, Vec<String>), QueryError> {
     let (mut rows, mut damaged) = (Vec::new(), Vec::new());
     for listed in store.listing().await?.iter().rev() {
         match row(store, listed).await {
-            Ok(Some(row)) if query.wants(row.plan()) => rows.push(row),
+            Ok(Some(row)) if filter.wants(row.plan()) => rows.push(row),
             Ok(_) => {}
             Err(error @ StoreError::Damaged { .. }) => damaged.push(error.to_string()),
             Err(error) => return Err(error.into()),
         }
-        if rows.len() == query.limit {
+        if rows.len() == limit {
             break;
         }
     }
