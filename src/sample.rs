@@ -6,7 +6,11 @@
 //! time. Nothing here is evidence of anything: a run says in its record, its id and its title that it is a sample, and
 //! is never compared with a real one. The same runs, story and seed give the same nights.
 
+mod live;
+
 use std::collections::BTreeMap;
+
+pub use live::Slot;
 
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
 use rand::{Rng, SeedableRng};
@@ -62,6 +66,12 @@ impl Story {
     /// Whether the system has changed by that night.
     pub fn is_changed(&self, night: u32) -> bool {
         night + self.changed >= self.nights
+    }
+
+    /// Whether the system had changed at a moment: from the first changed night on.
+    pub fn is_changed_at(&self, at: DateTime<Utc>) -> bool {
+        let first = self.begin(self.nights.saturating_sub(self.changed));
+        self.changed > 0 && first.is_none_or(|first| at >= first)
     }
 
     /// Whether that night's runs are pinned as baselines: the second, or the only one.

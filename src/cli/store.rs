@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 
-use crate::harness::write_history;
+use crate::harness::{Told, write_history};
 use crate::installation::Installation;
 use crate::run::Run;
 use crate::sample::Story;
@@ -70,7 +70,8 @@ async fn sample(root: &Path, args: &Sample) -> Result<()> {
     let arms: Vec<&str> = runs.iter().map(|run| run.record.plan.arm.name.as_str()).collect();
     eprintln!("resampling {} over {} nights …", arms.join(", "), args.nights);
     let told = write_history(&installation, runs, story, &to).await?;
-    println!("{}: {} sample runs, {} gates ({} closed)", to.url(), told.runs, told.gates, told.closed);
+    let Told { runs, gates, closed, verdicts } = told;
+    println!("{}: {runs} sample runs, {gates} gates ({closed} closed), {verdicts} live verdicts", to.url());
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Sample history put into a store: nights resampled from real runs, scored by the scorers and held against baselines
 //! as real nights are, but without a model. See [`crate::sample`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,13 +11,17 @@ use super::error::HarnessError;
 use super::plan::identify;
 use super::publish::graded;
 use crate::compare::{Baseline, GateRecord, RunGate, gate_runs};
+use crate::experiment::Kind;
 use crate::golden::{Case, Dataset};
 use crate::installation::Installation;
 use crate::ontology::Ontology;
 use crate::run::{FORMAT, Run};
-use crate::sample::{Sampler, Story};
-use crate::store::Store;
+use crate::sample::{Sampler, Slot, Story};
+use crate::store::{Ledger, Store};
 use crate::summary::summarise;
+
+/// How far back the ledger goes at most.
+const LEDGER: TimeDelta = TimeDelta::days(7);
 
 /// What was put into a store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,6 +32,8 @@ pub struct Told {
     pub gates: usize,
     /// Gates among them that did not pass.
     pub closed: usize,
+    /// Answers to standing questions in the ledger.
+    pub verdicts: usize,
 }
 
 /// What all nights share.
@@ -64,6 +70,9 @@ pub async fn write_history(
     });
     let mut made = std::pin::pin!(made.buffered(cores));
     let (mut told, mut baselines) = (Told::default(), BTreeMap::<usize, Run>::new());
+    // The arm that standing questions go to: the first that asks a model.
+    let asked = source.runs.iter().position(|run| run.record.plan.model.spec.kind != Kind::Rules).unwrap_or(0);
+    let mut live: BTreeMap<bool, Run> = BTreeMap::new();
     while let Some((night, arm, run)) = made.next().await {
         // A night beyond the calendar.
         let Some(mut run) = run else { continue };
@@ -78,10 +87,36 @@ pub async fn write_history(
         }
         if story.is_pinned(night) {
             pin(store, &run).await?;
-            baselines.insert(arm, run);
+            baselines.insert(arm, run.clone());
+        }
+        if arm == asked {
+            live.insert(story.is_changed(night), run);
         }
     }
+    told.verdicts = write_ledger(store, story, &live).await?;
     Ok(told)
+}
+
+/// Gives standing questions about each family their answers, from the newest night before and after the change.
+async fn write_ledger(store: &Store, story: Story, live: &BTreeMap<bool, Run>) -> Result<usize, HarnessError> {
+    let rows = live.values().flat_map(|run| &run.results);
+    let families: BTreeSet<&str> = rows.map(|row| row.family.as_str()).collect();
+    let families: Vec<&str> = families.into_iter().collect();
+    let ledger = Ledger::new(store, 1, "assay");
+    let length = TimeDelta::days(i64::from(story.nights)).min(LEDGER);
+    let mut written = 0;
+    for slot in Slot::all(families.len(), length, story.seed) {
+        let at = slot.at(story.until);
+        let changed = story.is_changed_at(at);
+        let Some(run) = live.get(&changed).or_else(|| live.values().next()) else { continue };
+        let record = slot.record(&run.record.plan, &run.results, families[slot.question], at, changed);
+        if let Some(record) = record {
+            ledger.append(&record).await?;
+            written += 1;
+        }
+    }
+    ledger.flush().await?;
+    Ok(written)
 }
 
 /// Holds the installation to what the runs were made with: their answers are scored against its truth.

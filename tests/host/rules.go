@@ -178,11 +178,10 @@ func (n node) query(ctx context.Context, host *host) ([][]float64, []instance, e
 	var labels []instance
 	seen := map[string]bool{}
 	for _, frame := range frames {
-		schema := frame.TimeSeriesSchema()
-		if schema.Type != data.TimeSeriesTypeWide || len(schema.ValueIndices) != 1 {
-			return nil, nil, fmt.Errorf("frame %s is not one time series", frame.Name)
+		field, err := only(frame)
+		if err != nil {
+			return nil, nil, err
 		}
-		field := frame.Fields[schema.ValueIndices[0]]
 		if seen[field.Labels.String()] {
 			return nil, nil, fmt.Errorf("two series have the labels %s", field.Labels)
 		}
@@ -200,6 +199,17 @@ func (n node) query(ctx context.Context, host *host) ([][]float64, []instance, e
 		all, labels = append(all, values), append(labels, instance{labels: field.Labels})
 	}
 	return all, labels, nil
+}
+
+// only is the one number of a frame: of a time series, or of a row without time.
+func only(frame *data.Frame) (*data.Field, error) {
+	numbers := frame.TypeIndices(data.NumericFieldTypes()...)
+	schema := frame.TimeSeriesSchema()
+	isNumber := frame.Meta != nil && frame.Meta.Type == data.FrameTypeNumericWide && frame.Rows() == 1
+	if len(numbers) != 1 || schema.Type != data.TimeSeriesTypeWide && !isNumber {
+		return nil, fmt.Errorf("frame %s is neither one time series nor one number", frame.Name)
+	}
+	return frame.Fields[numbers[0]], nil
 }
 
 // reduce makes one number of each series; values that are none are dropped, as the rules ask.
