@@ -20,6 +20,18 @@ demo-resume:
 host-demo *ARGS:
     @scripts/host-demo "$@"
 
+# The whole platform in containers, with its own logs as the data: Grafana at http://127.0.0.1:3000.
+up:
+    @scripts/up
+
+# Stop it; `down -v` forgets its data too.
+down *ARGS:
+    docker compose down "$@"
+
+# Every panel and alert rule of provisioning/ against sample stores, as Grafana would show and evaluate them.
+provisioning *ARGS:
+    @scripts/provisioning "$@"
+
 # Everything that proves the product; ends with what was skipped and why.
 test:
     @scripts/test

@@ -22,6 +22,7 @@ mod input;
 mod output;
 mod prompt;
 mod route;
+mod store;
 mod telemetry;
 
 use std::path::PathBuf;
@@ -68,6 +69,9 @@ enum Command {
     /// Routing rules: explain which prompt reads which logs.
     #[command(subcommand)]
     Route(route::Command),
+    /// A store as a whole: make one with sample history.
+    #[command(subcommand)]
+    Store(store::Command),
     /// Print the completions of a shell.
     Completions(completions::Completions),
     /// What the exit codes mean.
@@ -96,6 +100,7 @@ pub async fn main() -> ExitCode {
         Command::Golden(command) => done(golden::run(&cli.root, command)),
         Command::Prompt(command) => done(prompt::run(&cli.root, command)),
         Command::Route(command) => done(route::run(&cli.root, command)),
+        Command::Store(command) => done(store::run(&cli.root, command).await),
         Command::Completions(args) => done(completions::run(args)),
         Command::ExitCodes => {
             println!("{}", exit::TABLE);

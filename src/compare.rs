@@ -3,6 +3,7 @@
 //! Runs that were made from different questions or scored by different rules are refused, with the field that differs.
 
 mod gate;
+mod night;
 mod reproduction;
 
 use std::collections::BTreeSet;
@@ -11,6 +12,7 @@ use std::fmt;
 use serde::Serialize;
 
 pub use gate::{Baseline, GateRecord, RunGate, gate_runs};
+pub use night::{RunNight, watched};
 pub use reproduction::{CaseDifference, FieldDifference, Reproduction, Share, reproduction};
 
 use crate::run::{CaseResult, Run, RunRecord};
@@ -85,6 +87,7 @@ pub fn comparable(a: &RunRecord, b: &RunRecord) -> Result<(), Refusal> {
     };
     let rerun = "run both arms again over the same dataset";
     let (p, q) = (&a.plan, &b.plan);
+    same("sample", &p.sample, &q.sample, "what was resampled says nothing about what was measured")?;
     same("dataset.sha256", &p.dataset.sha256, &q.dataset.sha256, rerun)?;
     same("pipeline.ontology_sha256", &p.pipeline.ontology_sha256, &q.pipeline.ontology_sha256, rerun)?;
     same("pipeline.scorer", &p.pipeline.scorer, &q.pipeline.scorer, "score both runs again with this version")?;

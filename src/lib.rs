@@ -29,6 +29,7 @@ pub mod guard;
 pub mod tally;
 pub mod summary;
 pub mod compare;
+pub mod sample;
 pub mod report;
 pub mod frame;
 

@@ -197,6 +197,10 @@ pub struct Plan {
     pub environment: Environment,
     /// When it started.
     pub started: DateTime<Utc>,
+    /// Whether it was resampled from other runs, for dashboards to be seen full: no model was asked. See
+    /// [`crate::sample`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sample: bool,
 }
 
 /// How many answers ended in which class.
@@ -279,6 +283,7 @@ impl Plan {
     /// One line that tells a person which run this is.
     pub fn title(&self) -> String {
         let demo = if self.model.spec.demo { " (demo model)" } else { "" };
-        format!("{}: {} on {}{demo}", self.arm.name, self.arm.choice, self.arm.model)
+        let sample = if self.sample { " (sample data)" } else { "" };
+        format!("{}: {} on {}{demo}{sample}", self.arm.name, self.arm.choice, self.arm.model)
     }
 }

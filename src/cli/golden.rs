@@ -10,10 +10,10 @@ use serde_json::json;
 
 use crate::digest::Budget;
 use crate::experiment::Choice;
-use crate::golden::{self, Case, Dataset};
+use crate::golden::{self, Dataset};
 use crate::installation::{Installation, load_dataset, load_prompts};
-use crate::ontology::{Ontology, Severity};
-use crate::stats::agreement::{Confusion, Weights};
+use crate::ontology::Ontology;
+use crate::score::agreement::agreement;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -76,23 +76,11 @@ fn verify(root: &Path, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Agreement of the two passes on one field.
-struct Agreement {
-    field: &'static str,
-    cases: usize,
-    same: u64,
-    kappa: Option<f64>,
-}
-
 fn stats(dataset: &Dataset, ontology: &Ontology, json: bool) -> Result<()> {
-    let agreement = agreement(dataset, ontology)?;
+    let agreement = agreement(dataset, ontology).map_err(|message| anyhow!(message))?;
     let manifest = &dataset.manifest;
     if json {
-        let rows: Vec<_> = agreement
-            .iter()
-            .map(|a| json!({ "field": a.field, "cases": a.cases, "same": a.same, "kappa": a.kappa }))
-            .collect();
-        println!("{}", serde_json::to_string_pretty(&json!({ "dataset": manifest, "agreement": rows }))?);
+        println!("{}", serde_json::to_string_pretty(&json!({ "dataset": manifest, "agreement": agreement }))?);
         return Ok(());
     }
     println!(
@@ -121,45 +109,6 @@ fn stats(dataset: &Dataset, ontology: &Ontology, json: bool) -> Result<()> {
     }
     println!("{table}");
     Ok(())
-}
-
-fn agreement(dataset: &Dataset, ontology: &Ontology) -> Result<Vec<Agreement>> {
-    let twice: Vec<(&Case, &golden::SecondPass)> =
-        dataset.cases.iter().filter_map(|case| Some((case, case.review.as_ref()?.second.as_ref()?))).collect();
-    let labels = ontology.labels();
-    let index = |name: &str| {
-        let canonical = ontology.resolve(name)?;
-        labels.iter().position(|label| label.name == canonical)
-    };
-    let mut root_cause = Confusion::new(labels.len());
-    let mut severity = Confusion::new(Severity::ALL.len());
-    let mut same_components: u64 = 0;
-    for (case, second) in &twice {
-        let ours = index(&case.target.root_cause).ok_or_else(|| anyhow!("{}: unknown label", case.id))?;
-        let theirs = index(&second.root_cause).ok_or_else(|| anyhow!("{}: unknown second label", case.id))?;
-        root_cause.record(ours, theirs)?;
-        severity.record(case.target.severity as usize, second.severity as usize)?;
-        same_components += u64::from(same_set(&case.target.components, &second.components));
-    }
-    let row = |field, confusion: &Confusion, kappa| Agreement {
-        field,
-        cases: twice.len(),
-        same: (0..confusion.labels()).map(|i| confusion.count(i, i)).sum(),
-        kappa,
-    };
-    Ok(vec![
-        row("root_cause", &root_cause, root_cause.kappa(Weights::Equal)),
-        row("severity (quadratic)", &severity, severity.kappa(Weights::Quadratic)),
-        // Sets of free words have no chance agreement to correct for.
-        Agreement { field: "components", cases: twice.len(), same: same_components, kappa: None },
-    ])
-}
-
-fn same_set(a: &[String], b: &[String]) -> bool {
-    let set = |items: &[String]| -> std::collections::BTreeSet<String> {
-        items.iter().map(|item| crate::score::normalise(item)).collect()
-    };
-    set(a) == set(b)
 }
 
 fn show(root: &Path, name: &str, id: &str, budget: usize) -> Result<()> {

@@ -48,6 +48,7 @@ pub(super) fn plans(
             pipeline,
             environment: environment.clone(),
             started,
+            sample: false,
         })
     };
     experiment.arms.iter().map(plan).collect()

@@ -69,7 +69,8 @@ pub(super) async fn publish(
     Ok(Outcome::Published(Box::new(record)))
 }
 
-fn graded(case: &Case, answer: Answer, ontology: &Ontology) -> CaseResult {
+/// An answer beside the truth, with its scores.
+pub(super) fn graded(case: &Case, answer: Answer, ontology: &Ontology) -> CaseResult {
     let scores = scores(case, &answer, ontology);
     CaseResult {
         answer,

@@ -9,7 +9,9 @@ mod annotations;
 mod attribution;
 mod cases;
 mod compare;
+mod drift;
 mod evidence;
+mod golden;
 mod metrics;
 mod prompts;
 mod runs;
@@ -33,12 +35,14 @@ use crate::frame::{Config, Frame};
 use crate::problem::{did_you_mean, excerpt, parse_json};
 
 /// Every query type, in alphabetical order.
-const TYPES: [QueryType; 9] = [
+const TYPES: [QueryType; 11] = [
     analyze::TYPE,
     annotations::TYPE,
     attribution::TYPE,
     cases::TYPE,
     compare::TYPE,
+    drift::TYPE,
+    golden::TYPE,
     metrics::TYPE,
     prompts::TYPE,
     runs::TYPE,

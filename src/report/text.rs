@@ -17,7 +17,8 @@ pub(super) fn letter(index: usize) -> String {
 pub(super) fn label(runs: &[Run], index: usize) -> String {
     let plan = &runs[index].record.plan;
     let demo = if plan.model.spec.demo { " (demo model)" } else { "" };
-    format!("{} {}{demo}", letter(index), plan.arm.name)
+    let sample = if plan.sample { " (sample data)" } else { "" };
+    format!("{} {}{demo}{sample}", letter(index), plan.arm.name)
 }
 
 /// A value in its metric's unit.

@@ -4,6 +4,7 @@
 //! has no score at all. A metric that does not apply to a case (a false alarm where there is a fault) has no value
 //! there, which is not zero. Averages, intervals and kappa are the business of [`crate::stats`].
 
+pub mod agreement;
 mod components;
 mod metric;
 pub mod porter;

@@ -30,6 +30,33 @@ const FADING: f64 = 0.98;
 /// Natural logarithm of the most evidence that one night may bring.
 const MOST_LOG_EVIDENCE: f64 = 600.0;
 
+/// What one night shows, without the others: the evidence that nothing but luck would rarely give.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Night {
+    /// That the system is worse than the baseline.
+    pub worse: f64,
+    /// That it is better.
+    pub better: f64,
+}
+
+impl Night {
+    /// Bets on one night: `a` is the pinned baseline, `b` tonight's run.
+    ///
+    /// # Errors
+    /// No pairs, or a value outside 0 to 1: bets need bounded differences.
+    pub fn of(pairs: &[Pair<'_>], direction: Direction) -> Result<Self, StatsError> {
+        let plan = Plan { direction, scale: Scale::Unit, margin: 0.0, seed: 0 };
+        let paired = Paired::new(pairs, &plan)?;
+        let longest = paired.parts.iter().map(|part| part.weight).fold(0.0, f64::max);
+        let upward = if direction == Direction::HigherIsBetter { 1.0 } else { -1.0 };
+        let gains: Vec<f64> = paired.parts.iter().map(|part| upward * part.sum / longest).collect();
+        Ok(Self { worse: evidence(&gains, -1.0), better: evidence(&gains, 1.0) })
+    }
+}
+
+/// Evidence that establishes a change: 1/α, twice, because two directions are watched.
+pub const ENOUGH: f64 = 2.0 / ALPHA;
+
 /// What the nights so far have shown.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Drift {
@@ -66,23 +93,21 @@ impl Drift {
     /// # Errors
     /// No pairs, or a value outside 0 to 1: bets need bounded differences.
     pub fn observe(&mut self, pairs: &[Pair<'_>], direction: Direction) -> Result<(), StatsError> {
-        let plan = Plan { direction, scale: Scale::Unit, margin: 0.0, seed: 0 };
-        let paired = Paired::new(pairs, &plan)?;
-        let longest = paired.parts.iter().map(|part| part.weight).fold(0.0, f64::max);
-        let upward = if direction == Direction::HigherIsBetter { 1.0 } else { -1.0 };
-        let gains: Vec<f64> = paired.parts.iter().map(|part| upward * part.sum / longest).collect();
-        self.nights += 1;
-        self.better += self.weight * evidence(&gains, 1.0);
-        self.worse += self.weight * evidence(&gains, -1.0);
-        self.weight *= FADING;
+        self.add(Night::of(pairs, direction)?);
         Ok(())
+    }
+
+    /// Adds what a night showed.
+    pub fn add(&mut self, night: Night) {
+        self.nights += 1;
+        self.better += self.weight * night.better;
+        self.worse += self.weight * night.worse;
+        self.weight *= FADING;
     }
 
     /// The change that is established, if any; once it is, it stays.
     pub fn change(&self) -> Option<Change> {
-        // Two directions are watched, each at half the error rate.
-        let enough = 2.0 / ALPHA;
-        match (self.worse >= enough, self.better >= enough) {
+        match (self.worse >= ENOUGH, self.better >= ENOUGH) {
             (true, _) => Some(Change::Worse),
             (false, true) => Some(Change::Better),
             (false, false) => None,

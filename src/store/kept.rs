@@ -1,13 +1,16 @@
 //! What the store keeps beside runs: results of gates and named baselines.
 
+use std::sync::Arc;
+
 use futures::TryStreamExt;
 use object_store::ObjectStore;
 use object_store::path::Path as Key;
 
-use super::{Store, StoreError, key, to_json};
+use super::{Cache, Store, StoreError, key, to_json};
 use crate::compare::{Baseline, GateRecord};
 use crate::hash;
 use crate::run::Run;
+use crate::tally::{Tallied, Tally};
 
 impl Store {
     /// Keeps what a gate said under `gates/<id>.json`.
@@ -99,6 +102,23 @@ impl Store {
             found.extend(self.json(&key).await?);
         }
         Ok(found)
+    }
+}
+
+impl Cache {
+    /// The run that a baseline names, as [`Store::pinned`], as far as figures go and from the cache.
+    ///
+    /// # Errors
+    /// As [`Store::pinned`].
+    pub async fn pinned(&self, baseline: &Baseline) -> Result<Arc<Tallied>, StoreError> {
+        let run = self.tallied(&baseline.run).await?;
+        let record = self.store().record_sha256(&baseline.run).await?;
+        if run.record.results_sha256 == baseline.results_sha256 && record == baseline.record_sha256 {
+            return Ok(run);
+        }
+        // It knows how to say what differs.
+        let Run { record, results } = self.store().pinned(baseline).await?;
+        Ok(Arc::new(Tallied { record, tally: Tally::of(&results) }))
     }
 }
 

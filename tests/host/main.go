@@ -33,6 +33,12 @@ type options struct {
 	serve    string
 	settings string
 	folders  map[string]string
+	// provisioned is the folder whose dashboards and rules are checked in place of asking queries.
+	provisioned string
+	// full says that every panel must have data.
+	full bool
+	// fires are the uids of the rules that must fire; all others must be silent.
+	fires string
 }
 
 func main() {
@@ -79,6 +85,9 @@ func parse(args []string, usage io.Writer) (options, error) {
 		opts.folders[path] = folder
 		return nil
 	})
+	flags.StringVar(&opts.provisioned, "provisioning", "", "check the dashboards and alert rules in `path`, as Grafana would show and evaluate them")
+	flags.BoolVar(&opts.full, "full", false, "with --provisioning: an empty panel is a failure")
+	flags.StringVar(&opts.fires, "fires", "", "with --provisioning: `uids` of the rules that must fire, with commas; all others must be silent")
 	flags.DurationVar(&opts.timeout, "timeout", 30*time.Second, "deadline of each call")
 	if err := flags.Parse(args); err != nil {
 		return opts, err
@@ -98,7 +107,11 @@ func run(opts options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	err = ask(context.Background(), host, opts, out)
+	if opts.provisioned == "" {
+		err = ask(context.Background(), host, opts, out)
+	} else {
+		err = provisioned(context.Background(), host, opts, out)
+	}
 	end := host.stop()
 	if opts.format == "table" {
 		fmt.Fprintf(out, "plugin ready in %d ms; %s\n", host.startup.Milliseconds(), end)
@@ -107,6 +120,22 @@ func run(opts options, out io.Writer) error {
 		err = errors.Join(err, fmt.Errorf("shutdown: %s", end))
 	}
 	return err
+}
+
+// provisioned checks every panel and every rule of a folder against the store.
+func provisioned(ctx context.Context, host *host, opts options, out io.Writer) error {
+	dashboards, err := loadDashboards(opts.provisioned)
+	if err != nil {
+		return err
+	}
+	rules, err := loadRules(opts.provisioned)
+	if err != nil {
+		return err
+	}
+	var checks checks
+	checks.dashboards(ctx, host, dashboards, opts.full)
+	checks.rules(ctx, host, rules, dashboards, strings.FieldsFunc(opts.fires, func(r rune) bool { return r == ',' }))
+	return checks.result(true, out)
 }
 
 // ask puts the questions and, with --assert, checks the answers and the protocol around them.

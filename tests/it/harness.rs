@@ -6,6 +6,7 @@ mod crashes;
 mod faults;
 mod folder;
 mod gates;
+mod history;
 mod report;
 mod runs;
 mod servers;

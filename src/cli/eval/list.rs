@@ -48,7 +48,9 @@ pub(super) async fn list(store: &Store, json: bool) -> Result<()> {
 }
 
 fn cells(plan: &Plan, status: &str, value: String) -> [String; 6] {
-    let model = if plan.model.spec.demo { format!("{} (demo)", plan.arm.model) } else { plan.arm.model.clone() };
+    let marks = [(plan.sample, " (sample)"), (plan.model.spec.demo, " (demo)")];
+    let marks: String = marks.iter().filter(|(set, _)| *set).map(|(_, mark)| *mark).collect();
+    let model = format!("{}{marks}", plan.arm.model);
     [plan.id.clone(), plan.arm.choice.to_string(), model, plan.dataset.name.clone(), status.to_owned(), value]
 }
 
@@ -65,7 +67,7 @@ fn open_row(plan: &Plan) -> serde_json::Value {
     json!({
         "id": plan.id, "status": "unfinished", "experiment": plan.experiment.name, "arm": plan.arm.name,
         "prompt": plan.arm.choice.to_string(), "model": plan.arm.model, "quantization": plan.model.spec.quantization,
-        "demo_model": plan.model.spec.demo, "dataset": plan.dataset, "profile": plan.experiment.profile,
+        "demo_model": plan.model.spec.demo, "sample": plan.sample, "dataset": plan.dataset, "profile": plan.experiment.profile,
         "primary": plan.experiment.primary, "started": plan.started,
     })
 }

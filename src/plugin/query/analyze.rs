@@ -107,6 +107,9 @@ fn verdict_frame(record: &RunRecord, result: &CaseResult) -> Frame {
         .with(one("prompt", Some(answer.asked.prompt.clone())))
         .with(one("model", Some(plan.arm.model.clone())))
         .with(one("run", Some(plan.id.clone())));
+    if plan.sample {
+        frame = frame.notice(Severity::Warning, "sample data: resampled from another run, no model was asked");
+    }
     if plan.model.spec.demo {
         frame = frame.notice(Severity::Warning, "this is a demo model's verdict: expect it to be weak");
     }

@@ -9,12 +9,12 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Ask, QueryType};
-use crate::compare::{Refusal, Row, RunComparison, compare_tallied};
+use crate::compare::{Refusal, Row, RunComparison, RunNight, compare_tallied};
 use crate::frame::{Config, Field, Frame, FrameType, Severity};
 use crate::plugin::error::{QueryError, one_line};
 use crate::run::RunRecord;
 use crate::score::Metric;
-use crate::store::Lru;
+use crate::store::{Cache, Lru};
 use crate::tally::Tallied;
 
 /// `compare` in the registry.
@@ -23,19 +23,24 @@ pub(super) const TYPE: QueryType = QueryType { name: "compare", answer: |ask| Bo
 /// Comparisons that are kept: each of about [`KEPT_EACH`] bytes.
 const KEPT: usize = 4 << 20;
 const KEPT_EACH: usize = 8 << 10;
+/// Bytes of a night.
+const NIGHT_EACH: usize = 512;
 
 /// Comparisons that were computed. Runs do not change and the draws are seeded: the answer is the same each time, and
 /// the resampling of a large dataset takes a tenth of a second.
 #[derive(Debug)]
 pub(in crate::plugin) struct Comparisons {
     kept: Mutex<Lru<String, Arc<RunComparison>>>,
+    /// Nights held against a baseline.
+    nights: Mutex<Lru<String, Result<Arc<RunNight>, String>>>,
     /// One is computed at a time: a dashboard asks for the same one several times at once.
     turn: tokio::sync::Mutex<()>,
 }
 
 impl Default for Comparisons {
     fn default() -> Self {
-        Self { kept: Mutex::new(Lru::new(KEPT)), turn: tokio::sync::Mutex::default() }
+        let (kept, nights) = (Mutex::new(Lru::new(KEPT)), Mutex::new(Lru::new(KEPT)));
+        Self { kept, nights, turn: tokio::sync::Mutex::default() }
     }
 }
 
@@ -63,6 +68,32 @@ impl Comparisons {
         let made = Arc::new(computed(a, b, metric, margin).await?);
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).put(key, Arc::clone(&made), KEPT_EACH);
         Ok(made)
+    }
+}
+
+impl Comparisons {
+    /// A night against its baseline, computed once: neither changes any more. Its rows are read only for that.
+    pub(super) async fn night(
+        &self,
+        cache: &Cache,
+        baseline: &Arc<Tallied>,
+        record: &RunRecord,
+        metric: Metric,
+    ) -> Result<Arc<RunNight>, QueryError> {
+        let state = |record: &RunRecord| format!("{} {}", record.plan.id, record.results_sha256);
+        let key = format!("{} {} {metric}", state(&baseline.record), state(record));
+        let kept = self.nights.lock().unwrap_or_else(PoisonError::into_inner).get(&key);
+        if let Some(kept) = kept {
+            return kept.map_err(QueryError::Refused);
+        }
+        let _turn = self.turn.lock().await;
+        let (run, a) = (cache.tallied(&record.plan.id).await?, Arc::clone(baseline));
+        let night = move || RunNight::of(&a, &run, metric, run.record.plan.experiment.seed);
+        let made = tokio::task::spawn_blocking(night).await;
+        let made = made.map_err(|_| QueryError::Defect("the comparison was cut short".to_owned()))?;
+        let made = made.map(Arc::new).map_err(|refusal| one_line(&refusal));
+        self.nights.lock().unwrap_or_else(PoisonError::into_inner).put(key, made.clone(), NIGHT_EACH);
+        made.map_err(QueryError::Refused)
     }
 }
 

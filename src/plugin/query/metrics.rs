@@ -4,16 +4,16 @@
 //! named. A panel gets value, interval and run; an alert rule gets the values alone, because every number of a frame
 //! would become an alert instance of its own. A run outside the panel's time range is left out and counted in a notice.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
-use serde_json::json;
 
-use super::select::{self, Group, MAX_RUNS};
+use super::select::{self, Filter, Group, MAX_RUNS};
 use super::{Ask, QueryType, shown};
 use crate::frame::{Field, Frame, FrameType, Severity, Visualisation};
 use crate::plugin::error::QueryError;
-use crate::run::Plan;
+use crate::run::{Metrics, Plan, RunRecord};
 use crate::score::Metric;
 use crate::stats::Estimate;
 use crate::stream::Labels;
@@ -28,6 +28,9 @@ struct Query {
     /// What is shown.
     #[serde(default = "root_cause")]
     metric: Metric,
+    /// Of the latency: the quantile that is shown in place of the mean, 0.5, 0.95 or 0.99.
+    #[serde(default)]
+    quantile: Option<f64>,
     /// Show runs of any time, not only those of the panel's.
     #[serde(default)]
     any_time: bool,
@@ -47,7 +50,7 @@ fn all() -> usize {
 /// One point.
 struct Point<'r> {
     time: i64,
-    estimate: &'r Estimate,
+    estimate: Cow<'r, Estimate>,
     plan: &'r Plan,
 }
 
@@ -58,6 +61,7 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
     if !(1..=MAX_RUNS).contains(&query.limit) {
         return Err(QueryError::Invalid(format!("field `limit`: {} is not between 1 and {MAX_RUNS}", query.limit)));
     }
+    check_quantile(&query, &filter)?;
     let cache = ask.instance.store()?;
     let found = select::records(&cache, &filter, query.limit).await?;
     let (mut alike, mut outside, mut without) = (BTreeMap::<_, Vec<Point<'_>>>::new(), 0, 0);
@@ -69,7 +73,7 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
             continue;
         }
         for (group, metrics) in filter.metrics(record) {
-            let Some(estimate) = metrics.get(&query.metric) else {
+            let Some(estimate) = estimate(&query, record, metrics) else {
                 without += 1;
                 continue;
             };
@@ -82,7 +86,7 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
         return Ok(series.iter().map(|(labels, points)| for_alert(query.metric, labels, points)).collect());
     }
     let mut frames = for_panel(&ask, query.metric, &series);
-    let mut first = select::with_damage(select::with_demo(frames.remove(0), &found.records), &found.damaged);
+    let mut first = select::with_damage(select::with_marks(frames.remove(0), &found.records), &found.damaged);
     if outside > 0 {
         let text = format!("{outside} runs lie outside the time range: widen it, or set `anyTime`");
         first = first.notice(Severity::Info, text);
@@ -100,6 +104,33 @@ fn labelled<'r>(group: Group<'_>, mut points: Vec<Point<'r>>) -> (Labels, Vec<Po
     let mut labels = points.first().map(|point| select::labels(point.plan)).unwrap_or_default();
     labels.0.extend(group.map(|(name, value)| (name.to_owned(), value.to_owned())));
     (labels, points)
+}
+
+/// Quantiles are kept for the latency alone, over all cases.
+fn check_quantile(query: &Query, filter: &Filter) -> Result<(), QueryError> {
+    let Some(q) = query.quantile else { return Ok(()) };
+    if query.metric != Metric::LatencyMs {
+        let message =
+            format!("field `quantile`: {} has none: ask for the metric `{}`", query.metric, Metric::LatencyMs);
+        return Err(QueryError::Invalid(message));
+    }
+    if !filter.values("split").is_empty() || !filter.values("family").is_empty() {
+        let message = "field `quantile`: it is over all cases: leave `split` and `family` out";
+        return Err(QueryError::Invalid(message.to_owned()));
+    }
+    if [0.5, 0.95, 0.99].contains(&q) {
+        return Ok(());
+    }
+    Err(QueryError::Invalid(format!("field `quantile`: {q} is not kept: ask for 0.5, 0.95 or 0.99")))
+}
+
+/// The value that is shown of a run.
+fn estimate<'r>(query: &Query, record: &RunRecord, metrics: &'r Metrics) -> Option<Cow<'r, Estimate>> {
+    let Some(q) = query.quantile else { return metrics.get(&query.metric).map(Cow::Borrowed) };
+    let quantile = record.latency_ms.iter().find(|quantile| quantile.q == q)?;
+    let of_mean = metrics.get(&query.metric)?;
+    let (value, ci_low, ci_high) = (quantile.value, quantile.ci_low, quantile.ci_high);
+    Some(Cow::Owned(Estimate { value, ci_low, ci_high, ..of_mean.clone() }))
 }
 
 /// A series for an alert rule: time and value, labels on the value.
@@ -121,28 +152,17 @@ fn for_panel(ask: &Ask, metric: Metric, series: &Series<'_>) -> Vec<Frame> {
 }
 
 fn panel(ask: &Ask, metric: Metric, labels: &Labels, title: &str, points: &[Point<'_>]) -> Frame {
-    let bound = |name: &str, of: fn(&Estimate) -> Option<f64>| {
-        Field::float_or_null(name, points.iter().map(|point| of(point.estimate)))
-            .labelled(labels.clone())
-            .shown(|config| shown::metric(config, metric))
-    };
     let value = Field::float(metric.as_str(), points.iter().map(|point| point.estimate.value))
         .labelled(labels.clone())
         .shown(|config| shown::metric(config, metric).display_name(title).link(shown::to_cases(&ask.instance)));
-    let (low, high) = (format!("{title} low"), format!("{title} high"));
+    let low = points.iter().map(|point| point.estimate.ci_low);
+    let high = points.iter().map(|point| point.estimate.ci_high);
+    let [low, high] = shown::band(title, low, high, labels, |config| shown::metric(config, metric));
     let mut frame = Frame::new(metric.as_str(), FrameType::TimeSeriesMulti)
         .with(Field::time("time", points.iter().map(|point| point.time)))
         .with(value)
-        // The time series panel fills the band between these two.
-        .with(bound("ci_low", |estimate| estimate.ci_low).shown(|mut config| {
-            config.custom = json!({"lineWidth": 0, "hideFrom": {"legend": true, "tooltip": false, "viz": false}});
-            config.display_name(&low)
-        }))
-        .with(bound("ci_high", |estimate| estimate.ci_high).shown(|mut config| {
-            config.custom =
-                json!({"lineWidth": 0, "fillBelowTo": low, "hideFrom": {"legend": true, "tooltip": false, "viz": false}});
-            config.display_name(&high)
-        }))
+        .with(low)
+        .with(high)
         .with(Field::text("run", points.iter().map(|point| &point.plan.id)));
     frame.meta.visualisation = Some(Visualisation::Graph);
     frame.meta.row_id_fields = vec![4];

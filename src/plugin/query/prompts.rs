@@ -66,7 +66,7 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
     let (mut rows, stale) = rows(prompts.as_ref(), &found.records);
     rows.retain(|id, _| filter.allows("prompt", &id.to_string()));
     let mut frame =
-        select::with_damage(select::with_demo(frame(&ask, query.metric, &rows), &found.records), &found.damaged);
+        select::with_damage(select::with_marks(frame(&ask, query.metric, &rows), &found.records), &found.damaged);
     for text in missing.into_iter().chain(stale) {
         frame = frame.notice(Severity::Info, text);
     }

@@ -1,19 +1,22 @@
 //! `runs`: the runs of the store, newest first, with what made each and its primary metric.
 //!
 //! A run that was started and never finished is listed as such, without figures; a damaged one is a notice, and the
-//! others are still listed.
+//! others are still listed. An alert rule gets the age of each arm's newest published run.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chrono::Utc;
 use serde::Deserialize;
 
-use super::select::Filter;
-use super::{Ask, QueryType, select, shown};
+use super::select::{self, Filter};
+use super::{Ask, QueryType, shown};
 use crate::frame::{Field, Frame, FrameType};
 use crate::plugin::error::QueryError;
 use crate::run::{Plan, RunRecord};
 use crate::stats::Estimate;
 use crate::store::{Cache, Listed, StoreError};
+use crate::stream::Labels;
 
 /// `runs` in the registry.
 pub(super) const TYPE: QueryType = QueryType { name: "runs", answer: |ask| Box::pin(answer(ask)) };
@@ -69,10 +72,39 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
         return Err(QueryError::Invalid(format!("field `limit`: {} is not between 1 and {MAX_LIMIT}", query.limit)));
     }
     let store = ask.instance.store()?;
+    if ask.alert {
+        return for_alert(&ask, &store, &filter).await;
+    }
     let (rows, damaged) = list(&store, &filter, query.limit).await?;
     let mut frame = select::with_damage(frame(&ask, &rows), &damaged);
     frame.meta.row_id_fields = vec![0];
     Ok(vec![frame])
+}
+
+/// For an alert rule: how long ago each arm that ran in its range began the newest run that was published, in seconds.
+/// A run that was cut short never is, so that its arm ages as one that never began.
+async fn for_alert(ask: &Ask, store: &Cache, filter: &Filter) -> Result<Vec<Frame>, QueryError> {
+    let (rows, _) = list(store, filter, MAX_LIMIT).await?;
+    let now = Utc::now();
+    let mut newest: BTreeMap<Labels, (bool, Option<f64>)> = BTreeMap::new();
+    for row in &rows {
+        let plan = row.plan();
+        let labels =
+            Labels::from_iter([("experiment", plan.experiment.name.as_str()), ("arm", plan.arm.name.as_str())]);
+        let arm = newest.entry(labels).or_default();
+        let time = plan.started.timestamp_nanos_opt().unwrap_or_default();
+        arm.0 |= ask.range.is_none_or(|(from, to)| (from..=to).contains(&time));
+        if arm.1.is_none() && row.record().is_some() {
+            arm.1 = Some((now - plan.started).num_milliseconds() as f64 / 1e3);
+        }
+    }
+    let frame = |(labels, (_, age)): (Labels, (bool, Option<f64>))| {
+        let age = Field::float_or_null("age", [age]).labelled(labels);
+        Frame::new("runs", FrameType::TimeSeriesMulti)
+            .with(Field::time("time", now.timestamp_nanos_opt()))
+            .with(age.shown(|config| config.unit("s")))
+    };
+    Ok(newest.into_iter().filter(|(_, (in_range, _))| *in_range).map(frame).collect())
 }
 
 /// The newest runs that are wanted, and what is wrong with those that cannot be read.
@@ -142,9 +174,11 @@ fn number(name: &str, rows: &[Row], value: impl Fn(&Row) -> Option<f64>) -> Fiel
     Field::float_or_null(name, rows.iter().map(value)).shown(|config| config.decimals(3))
 }
 
-/// The model's name; a demo model is never named without saying so.
+/// The model's name; a demo model is never named without saying so, nor one that was not asked at all.
 fn model(plan: &Plan) -> String {
-    if plan.model.spec.demo { format!("{} (demo model)", plan.arm.model) } else { plan.arm.model.clone() }
+    let demo = if plan.model.spec.demo { " (demo model)" } else { "" };
+    let sample = if plan.sample { " (sample data)" } else { "" };
+    format!("{}{demo}{sample}", plan.arm.model)
 }
 
 fn seconds(row: &Row) -> Option<f64> {

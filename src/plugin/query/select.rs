@@ -80,7 +80,7 @@ impl Filter {
     }
 }
 
-fn texts(value: &Value) -> Option<Vec<String>> {
+pub(super) fn texts(value: &Value) -> Option<Vec<String>> {
     match value {
         Value::Null => Some(Vec::new()),
         Value::String(text) => Some(vec![text.clone()]),
@@ -131,10 +131,14 @@ pub(super) fn any_demo(records: &[Arc<RunRecord>]) -> bool {
     records.iter().any(|record| record.plan.model.spec.demo)
 }
 
-/// Marks a frame whose figures are a demo model's.
-pub(super) fn with_demo(frame: Frame, records: &[Arc<RunRecord>]) -> Frame {
-    if !any_demo(records) {
-        return frame;
+/// Marks a frame whose figures are no measurement of a real model: a demo model's, or resampled.
+pub(super) fn with_marks(mut frame: Frame, records: &[Arc<RunRecord>]) -> Frame {
+    if records.iter().any(|record| record.plan.sample) {
+        frame = frame.notice(Severity::Warning, "sample data: resampled from other runs, no model was asked");
     }
-    frame.notice(Severity::Warning, "some of these figures are a demo model's: they say nothing about real models")
+    if any_demo(records) {
+        let text = "some of these figures are a demo model's: they say nothing about real models";
+        frame = frame.notice(Severity::Warning, text);
+    }
+    frame
 }

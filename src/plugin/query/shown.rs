@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::frame::{Config, Internal, Link, Thresholds};
+use crate::frame::{Config, Field, Internal, Link, Thresholds};
 use crate::plugin::settings::Instance;
 use crate::score::{Metric, Unit};
 use crate::stats::Direction;
+use crate::stream::Labels;
 
 /// Unit, bounds, thresholds and meaning of a metric's values.
 pub(super) fn metric(config: Config, metric: Metric) -> Config {
@@ -18,6 +19,29 @@ pub(super) fn metric(config: Config, metric: Metric) -> Config {
         Direction::LowerIsBetter => Thresholds::absolute("green", &[(0.05, "orange"), (0.2, "red")]),
     };
     Config { thresholds: Some(steps), ..config.range(0.0, 1.0).decimals(3) }
+}
+
+/// The two fields of an interval around a series called `title`; the time series panel fills the band between them.
+pub(super) fn band(
+    title: &str,
+    low: impl IntoIterator<Item = Option<f64>>,
+    high: impl IntoIterator<Item = Option<f64>>,
+    labels: &Labels,
+    change: impl Fn(Config) -> Config,
+) -> [Field; 2] {
+    let hidden = json!({"legend": true, "tooltip": false, "viz": false});
+    let (low_name, high_name) = (format!("{title} low"), format!("{title} high"));
+    let low = Field::float_or_null("ci_low", low).labelled(labels.clone()).shown(|config| {
+        let mut config = change(config).display_name(&low_name);
+        config.custom = json!({"lineWidth": 0, "hideFrom": hidden});
+        config
+    });
+    let high = Field::float_or_null("ci_high", high).labelled(labels.clone()).shown(|config| {
+        let mut config = change(config).display_name(high_name);
+        config.custom = json!({"lineWidth": 0, "fillBelowTo": low_name, "hideFrom": hidden});
+        config
+    });
+    [low, high]
 }
 
 /// A link to another question to the same data source, shown in Explore.

@@ -80,7 +80,7 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
     mark(&mut rows, query.metric);
     let compared: std::collections::BTreeSet<_> = rows.iter().map(world).collect();
     let mut frame =
-        select::with_damage(select::with_demo(frame(&ask, query.metric, &rows), &found.records), &found.damaged);
+        select::with_damage(select::with_marks(frame(&ask, query.metric, &rows), &found.records), &found.damaged);
     if compared.len() > 1 {
         let text = "the runs are over different datasets or profiles: compare rows only within one";
         frame = frame.notice(Severity::Warning, text);
@@ -133,6 +133,7 @@ fn frame(ask: &Ask, metric: Metric, rows: &[Row]) -> Frame {
     let ms = |name: &str, q: f64| number(name, &|row| row.latency(q)).shown(|config| config.unit("ms").decimals(0));
     let whole = |value: u64| i64::try_from(value).ok();
     let mut frame = Frame::new("tradeoff", FrameType::NumericLong)
+        .with(text("arm", |record| record.plan.arm.name.clone()))
         .with(text("model", |record| record.plan.arm.model.clone()))
         .with(text("quantization", |record| record.plan.model.spec.quantization.clone()))
         .with(text("prompt", |record| record.plan.arm.choice.to_string()))
@@ -156,6 +157,6 @@ fn frame(ask: &Ask, metric: Metric, rows: &[Row]) -> Frame {
                 .shown(|config| config.description("no other run is both at least as good and at least as fast")),
         )
         .with(Field::int("cases", rows.iter().map(|row| count(row.record.plan.dataset.cases))));
-    frame.meta.row_id_fields = vec![5];
+    frame.meta.row_id_fields = vec![6];
     frame
 }

@@ -1,7 +1,9 @@
 //! Values of dashboard variables: whatever runs exist with, newest runs first, all else in alphabetical order.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::{Answer, Call, Refusal};
@@ -13,8 +15,20 @@ use crate::score::Metric;
 /// Runs that are looked at, newest first.
 const RUNS: usize = 1_000;
 
-const NAMES: [&str; 10] =
-    ["arms", "datasets", "experiments", "families", "metrics", "models", "prompts", "quantizations", "runs", "splits"];
+const NAMES: [&str; 12] = [
+    "arms",
+    "banner",
+    "baselines",
+    "datasets",
+    "experiments",
+    "families",
+    "metrics",
+    "models",
+    "prompts",
+    "quantizations",
+    "runs",
+    "splits",
+];
 
 pub(super) async fn answer(call: &Call, name: &str) -> Answer {
     if !NAMES.contains(&name) {
@@ -26,10 +40,18 @@ pub(super) async fn answer(call: &Call, name: &str) -> Answer {
         return Ok((200, metrics.map(|metric| option(metric.as_str(), &spelled(metric.as_str()))).collect()));
     }
     let cache = call.instance.store()?;
+    if name == "baselines" {
+        let baselines = cache.store().baselines().await.map_err(QueryError::from)?;
+        return Ok((200, baselines.iter().map(|baseline| option(&baseline.name, &baseline.name)).collect()));
+    }
     let found = cache.records(RUNS, |_| true).await.map_err(QueryError::from)?;
     if name == "runs" {
         let runs = found.records.iter().map(|record| option(&record.plan.id, &run(record)));
         return Ok((200, runs.collect()));
+    }
+    if name == "banner" {
+        let banner = banner(&found.records, Utc::now());
+        return Ok((200, json!([option(&banner, &banner)])));
     }
     let values: BTreeSet<String> = found.records.iter().flat_map(|record| values(name, record)).collect();
     Ok((200, values.iter().map(|value| option(value, value)).collect()))
@@ -48,6 +70,29 @@ fn values(name: &str, record: &RunRecord) -> Vec<String> {
         "quantizations" => vec![plan.model.spec.quantization.clone()],
         _ => record.by_split.keys().cloned().collect(),
     }
+}
+
+/// The line at the head of a dashboard, in Markdown: what its figures are, or how to come by some.
+fn banner(records: &[Arc<RunRecord>], now: DateTime<Utc>) -> String {
+    let Some(newest) = records.first() else {
+        return "**No runs yet.** Make some with `just demo`, or `assay eval run experiments/demo.toml`, in the store that \
+                this data source points at. To see the dashboards full first: `assay store sample`."
+            .to_owned();
+    };
+    let any = |is: fn(&RunRecord) -> bool| records.iter().any(|record| is(record));
+    let mut parts = Vec::new();
+    if any(|record| record.plan.sample) {
+        parts.push("**Sample data**: resampled from other runs; no figure here is a measurement.".to_owned());
+    }
+    if any(|record| record.plan.model.spec.demo) {
+        parts.push("**Demo model**: its figures show the machinery and say nothing about real models.".to_owned());
+    }
+    let hours = (now - newest.plan.started).num_hours();
+    let age = if hours < 48 { format!("{hours} h") } else { format!("{} days", hours / 24) };
+    let runs =
+        if records.len() >= RUNS { format!("the newest {RUNS} runs") } else { format!("{} runs", records.len()) };
+    parts.push(format!("{runs}, the newest {age} old."));
+    parts.join(" ")
 }
 
 /// Grafana's form of a variable's value.
