@@ -23,6 +23,7 @@ mod output;
 mod prompt;
 mod route;
 mod telemetry;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -68,6 +69,8 @@ enum Command {
     /// Routing rules: explain which prompt reads which logs.
     #[command(subcommand)]
     Route(route::Command),
+    /// Name what made an answer, by its trace id, its prompt's hash, or RUN/CASE: prompt, model, commit, settings.
+    Why(why::Why),
     /// Print the completions of a shell.
     Completions(completions::Completions),
     /// What the exit codes mean.
@@ -96,6 +99,7 @@ pub async fn main() -> ExitCode {
         Command::Golden(command) => done(golden::run(&cli.root, command)),
         Command::Prompt(command) => done(prompt::run(&cli.root, command)),
         Command::Route(command) => done(route::run(&cli.root, command)),
+        Command::Why(args) => why::run(&cli.root, args).await,
         Command::Completions(args) => done(completions::run(args)),
         Command::ExitCodes => {
             println!("{}", exit::TABLE);

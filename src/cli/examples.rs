@@ -72,6 +72,11 @@ const EXAMPLES: &[(&str, &str)] = &[
          assay route explain --file app.log\n\
          assay route explain --cases golden/golden-v1/cases.jsonl",
     ),
+    (
+        "why",
+        "assay why 0af7651916cd43dd8448eb211c80319c\nassay why sha256:5bdcc146bf60754e\n\
+         assay why triage2-q8/g1-001 --json | jq '.[0].rebuilt'",
+    ),
 ];
 
 /// Adds the examples to a command and all below it.

@@ -11,3 +11,4 @@ mod runs;
 mod servers;
 mod surroundings;
 mod telemetry;
+mod why;
