@@ -182,12 +182,11 @@ impl Pipeline {
         respondent: &Respondent<'_, M>,
         ask: &Ask,
     ) -> Result<Analysis<'_>, String> {
-        let span = span(respondent);
         let analysis = async {
             let prepared = self.prepare(window, choice, ask.budget)?;
             self.ask(prepared, choice, respondent, ask).await
         };
-        analysis.instrument(span).await
+        analysis.instrument(span()).await
     }
 
     /// Asks about a window that was prepared with the same choice and budget. What came of it is recorded on the span
@@ -223,7 +222,11 @@ impl Pipeline {
             _ => None,
         };
         let analysis = Analysis { output_hash, ..concluded(prepared, reply) };
-        spans::analyzed(&Span::current(), &analysis);
+        let model = match respondent {
+            Respondent::Rules => RULES,
+            Respondent::Model(model) => model.endpoint().map_or("", |endpoint| &endpoint.model),
+        };
+        spans::analyzed(&Span::current(), &analysis, model);
         Ok(analysis)
     }
 
@@ -296,11 +299,8 @@ impl Prepared<'_> {
 }
 
 /// The span of one analysis, from the window to the verdict, for whoever prepares and asks by itself.
-pub fn span<M: Model>(respondent: &Respondent<'_, M>) -> Span {
-    spans::analyze(match respondent {
-        Respondent::Rules => RULES,
-        Respondent::Model(model) => model.endpoint().map_or("", |endpoint| &endpoint.model),
-    })
+pub fn span() -> Span {
+    spans::analyze()
 }
 
 fn digested(window: &Window, budget: Budget) -> Digest {

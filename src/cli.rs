@@ -24,6 +24,7 @@ mod prompt;
 mod route;
 mod store;
 mod telemetry;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -72,6 +73,8 @@ enum Command {
     /// A store as a whole: make one with sample history.
     #[command(subcommand)]
     Store(store::Command),
+    /// Name what made an answer, by its trace id, its prompt's hash, or RUN/CASE: prompt, model, commit, settings.
+    Why(why::Why),
     /// Print the completions of a shell.
     Completions(completions::Completions),
     /// What the exit codes mean.
@@ -101,6 +104,7 @@ pub async fn main() -> ExitCode {
         Command::Prompt(command) => done(prompt::run(&cli.root, command)),
         Command::Route(command) => done(route::run(&cli.root, command)),
         Command::Store(command) => done(store::run(&cli.root, command).await),
+        Command::Why(args) => why::run(&cli.root, args).await,
         Command::Completions(args) => done(completions::run(args)),
         Command::ExitCodes => {
             println!("{}", exit::TABLE);

@@ -170,6 +170,10 @@ pub const FRAME_COUNT: &str = "assay.frame.count";
 /// Bytes of the encoded frames.
 pub const FRAME_BYTES: &str = "assay.frame.bytes";
 
+/// Who asked a live question: `panel`, `alert`, `standing` or `direct`.
+pub const PURPOSE: &str = "assay.live.purpose";
+/// Whether the last verdict stands because the logs have kept their shape.
+pub const REUSED: &str = "assay.live.reused";
 /// What the guard does about a query over a limit: `off`, `warn` or `enforce`.
 pub const GUARD_MODE: &str = "assay.guard.mode";
 /// What it said: `pass`, `warn` or `refuse`.

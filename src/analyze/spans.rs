@@ -19,12 +19,12 @@ use crate::verdict::{Class, Outcome};
 const STATUS: &str = "otel.status_code";
 const FAILED: &str = "ERROR";
 
-/// From the window to the verdict; `model` is empty for one that was not named.
-pub(super) fn analyze(model: &str) -> Span {
+/// From the window to the verdict.
+pub(super) fn analyze() -> Span {
     info_span!(
         "analyze",
         { STATUS } = Empty,
-        { gen_ai::REQUEST_MODEL } = model,
+        { gen_ai::REQUEST_MODEL } = Empty,
         { gen_ai::PROMPT_NAME } = Empty,
         { gen_ai::PROMPT_VERSION } = Empty,
         { semconv::PROMPT_TEMPLATE_SHA256 } = Empty,
@@ -173,13 +173,14 @@ pub(super) fn concluded(span: &Span, outcome: &Outcome) {
     }
 }
 
-/// What was asked and how it ended, on the span of the whole analysis.
-pub(super) fn analyzed(span: &Span, analysis: &Analysis<'_>) {
+/// What was asked and how it ended, on the span of the whole analysis; `model` is empty for one that was not named.
+pub(super) fn analyzed(span: &Span, analysis: &Analysis<'_>, model: &str) {
     if span.is_disabled() {
         return;
     }
     let prepared = &analysis.prepared;
-    span.record(gen_ai::PROMPT_NAME, prepared.prompt.id.name.as_str())
+    span.record(gen_ai::REQUEST_MODEL, model)
+        .record(gen_ai::PROMPT_NAME, prepared.prompt.id.name.as_str())
         .record(gen_ai::PROMPT_VERSION, prepared.prompt.id.version.to_string())
         .record(semconv::PROMPT_TEMPLATE_SHA256, prepared.prompt.sha256.as_str())
         .record(semconv::PROMPT_RENDERED_HASH, prepared.rendered.hash.as_str())

@@ -30,7 +30,7 @@ pub(super) struct StoreArgs {
 }
 
 impl StoreArgs {
-    fn open(&self) -> Result<Store> {
+    pub(super) fn open(&self) -> Result<Store> {
         Ok(Store::open(&self.store)?)
     }
 

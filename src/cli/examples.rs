@@ -74,6 +74,11 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     ("store", "assay store sample sample-store --nights 90"),
     ("store sample", "assay store sample sample-store\nassay store sample calm --from store --changed 0 --nights 30"),
+    (
+        "why",
+        "assay why 0af7651916cd43dd8448eb211c80319c\nassay why sha256:5bdcc146bf60754e\n\
+         assay why triage2-q8/g1-001 --json | jq '.[0].rebuilt'",
+    ),
 ];
 
 /// Adds the examples to a command and all below it.

@@ -14,7 +14,8 @@ pub(super) const TABLE: &str = "\
 5    analyze: the model gave no usable verdict. Its class is on standard
      error and in the JSON: timeout, context_overflow, output_truncated or
      schema_violation.
-6    eval reproduce: some answers differ.
+6    eval reproduce: some answers differ. why: the prompt that was rebuilt is
+     not the one that was sent.
 130  Interrupted.
 
 A reader that closes the pipe early (`| head`) changes none of these.";
@@ -23,7 +24,7 @@ A reader that closes the pipe early (`| head`) changes none of these.";
 pub(super) const INFERIOR: u8 = 3;
 /// `eval gate`: the data do not decide it.
 pub(super) const CANNOT_TELL: u8 = 4;
-/// `eval reproduce`: some answers differ.
+/// `eval reproduce`, `why`: something differs.
 pub(super) const DIFFERS: u8 = 6;
 
 /// Shown below `assay --help`.

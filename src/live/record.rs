@@ -11,6 +11,7 @@ use crate::hash;
 use crate::ledger::{self, Purpose, Record};
 use crate::model::{Timings, Usage};
 use crate::redact;
+use crate::telemetry::trace_id;
 
 /// Values of a kind that a record keeps.
 const MOST_VALUES: usize = 10;
@@ -41,7 +42,7 @@ impl Job<'_> {
             latency_ms: 0.0,
             unseen: Some(shape.unseen(&kept.seen)),
             reused: true,
-            trace_id: self.origin.trace_id.clone(),
+            trace_id: trace_id().or_else(|| self.origin.trace_id.clone()),
             ..kept.record.clone()
         };
         let kept = Kept {
@@ -113,7 +114,7 @@ impl Job<'_> {
             latency_ms: millis(answer.took),
             unseen: self.previous.map(|kept| shape.unseen(&kept.seen)),
             reused: false,
-            trace_id: self.origin.trace_id.clone(),
+            trace_id: trace_id().or_else(|| self.origin.trace_id.clone()),
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use opentelemetry::context::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::cabinet::Cabinet;
@@ -22,6 +23,7 @@ use super::source::{Source, Standing};
 use super::turns::Turn;
 use super::work::Job;
 use crate::ledger::{Purpose, Record};
+use crate::telemetry::meters;
 
 /// What a desk, its flights and its rota work with.
 #[derive(Debug)]
@@ -85,6 +87,11 @@ impl Shared {
             _ => Freshness::TooOld,
         });
         let age = last.as_ref().map(|kept| kept.age(now));
+        meters().looked_up(match freshness {
+            Some(Freshness::Fresh) => "fresh",
+            Some(Freshness::Stale) => "stale",
+            Some(Freshness::TooOld) | None => "miss",
+        });
         Ok(Look { key, last, freshness, age, refresh, failure: failed })
     }
 
@@ -113,7 +120,9 @@ impl Shared {
         let flight = Flight::new(key.clone(), origin.purpose, ahead, &self.end);
         open.insert(key.clone(), Arc::clone(&flight));
         let progress = flight.now();
-        tokio::spawn(Arc::clone(self).fly(flight, question.clone(), origin.clone(), seat, last));
+        // In the trace of who asked first: what they see of it is what they started.
+        let work = Arc::clone(self).fly(flight, question.clone(), origin.clone(), seat, last);
+        tokio::spawn(work.with_current_context());
         Refresh::UnderWay(progress)
     }
 
@@ -290,6 +299,7 @@ struct Waiting(Arc<AtomicUsize>);
 impl Waiting {
     fn begin(count: &Arc<AtomicUsize>) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
+        meters().queued(1);
         Self(Arc::clone(count))
     }
 }
@@ -297,6 +307,7 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+        meters().queued(-1);
     }
 }
 

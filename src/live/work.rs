@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use tracing::Instrument;
+
 use super::capacity::{Capacity, Slots};
 use super::failure::Failure;
 use super::kept::Kept;
@@ -14,14 +16,16 @@ use super::progress::Stage;
 use super::question::{Key, Origin, Question};
 use super::record::Done;
 use super::source::{Answerer, ModelServer, Source};
-use crate::analyze::{Analysis, Ask, Prepared, Respondent};
+use crate::analyze::{self, Analysis, Ask, Prepared, Respondent};
 use crate::digest::{Budget, Shape};
 use crate::experiment::{Choice, Kind};
 use crate::guard::Ruling;
 use crate::llama::{self, Identity, Patient, Retry};
 use crate::loki::{self, Direction, LogQuery, LokiError};
 use crate::model::{ModelError, Timings, Usage};
+use crate::semconv;
 use crate::stream::{TimeRange, Window};
+use crate::telemetry::meters;
 use crate::verdict::Outcome;
 
 /// One question in work.
@@ -76,7 +80,23 @@ pub(super) struct Answer<'a> {
 impl<'a> Job<'a> {
     /// Does the work, after a seat was waited for.
     pub(super) async fn run(&self, queued: Duration) -> Result<Done, Failure> {
-        let (window, reading) = self.read().await?;
+        let span = tracing::info_span!(
+            "answer",
+            { semconv::PURPOSE } = self.origin.purpose.as_str(),
+            { semconv::REUSED } = tracing::field::Empty,
+        );
+        let work = async {
+            let (window, reading) = self.read().await?;
+            self.conclude(window, reading, queued).instrument(analyze::span()).await
+        };
+        let done = work.instrument(span.clone()).await?;
+        span.record(semconv::REUSED, done.record.reused);
+        meters().observed(&done.record);
+        Ok(done)
+    }
+
+    /// From the window to the verdict.
+    async fn conclude(&self, window: Window, reading: Reading, queued: Duration) -> Result<Done, Failure> {
         let begun = Instant::now();
         let chosen = self.prepare(window)?;
         let (lines, templates) = (chosen.prepared.digest.lines, chosen.prepared.digest.templates.len());
@@ -88,6 +108,7 @@ impl<'a> Job<'a> {
             return Ok(self.reused(kept, &shape, &reading, queued));
         }
         let mut answer = self.ask(chosen).await?;
+        meters().answered(&answer.analysis, &answer.model);
         answer.took += prepared_in;
         Ok(self.answered(answer, shape, reading, queued))
     }
@@ -174,7 +195,7 @@ impl<'a> Job<'a> {
         model: &str,
         known: &mut Known<'a>,
     ) -> Result<(Analysis<'a>, u32), Failure> {
-        let client = &known.server.client;
+        let client = &known.server.client.clone().named(model, None);
         let tokens = Tokens {
             tell: self.tell,
             model,

@@ -104,7 +104,7 @@ pub(super) async fn check(instance: &Instance, hashes: &'static Hashes) -> Vec<S
 
 fn telemetry(instance: &Instance) -> Section {
     match instance.otlp() {
-        Ok(Some(otlp)) => Section::new("telemetry", Status::Ok, format!("Telemetry: sent to {}", otlp.endpoint)),
+        Ok(Some(otlp)) => Section::new("telemetry", Status::Ok, format!("Telemetry: {otlp}")),
         Ok(None) => Section::new("telemetry", Status::Off, "Telemetry: not exported"),
         Err(error) => Section::new("telemetry", Status::Error, format!("Telemetry: {error}")),
     }

@@ -28,6 +28,7 @@ use crate::http::Secret;
 use crate::loki;
 use crate::problem::did_you_mean;
 use crate::store::{Access, Cache, Counts, Store};
+use crate::telemetry::configure;
 
 /// Data sources that are kept open; beyond it the map starts anew, which costs each one reading of its settings.
 const MAX_INSTANCES: usize = 64;
@@ -291,6 +292,11 @@ impl Instances {
             open.clear();
         }
         let read = Instance::read(&settings);
+        if let Ok(Some(target)) = &read.settings.otlp
+            && let Err(error) = configure(target)
+        {
+            tracing::warn!(%error, uid, "telemetry does not go where the settings say");
+        }
         let instance =
             Arc::new(Instance { uid: uid.clone(), name: settings.name, counts: self.counts.clone(), ..read });
         open.insert((org, uid), (updated, Arc::clone(&instance)));

@@ -1,5 +1,6 @@
 //! What is counted and measured, for whoever runs the pipeline.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -7,10 +8,12 @@ use opentelemetry::metrics::Meter;
 use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::registry::Registry;
 
+use super::drift::Drift;
 use super::instrument::{Counter, Gauge, Histogram, Labels};
 use crate::analyze::Analysis;
 use crate::experiment::Choice;
 use crate::guard::Ruling;
+use crate::ledger::Record;
 use crate::model::{ModelError, Reply};
 use crate::prompt::PromptId;
 use crate::run::RunRecord;
@@ -45,7 +48,9 @@ pub struct Meters {
     guard: Counter,
     cache: Counter,
     queue: Gauge,
+    waiting: AtomicI64,
     drift: Gauge,
+    newest: Mutex<Drift>,
     runs: Gauge,
     dropped: Counter,
 }
@@ -83,6 +88,8 @@ impl Default for Meters {
             guard: Counter::new(r, semconv::GUARD_DECISIONS, "{decision}", "What the guard said about queries"),
             cache: Counter::new(r, semconv::CACHE_LOOKUPS, "{lookup}", "Questions by what the verdict cache had"),
             queue: Gauge::new(r, semconv::QUEUE_DEPTH, "{question}", "Questions that wait for a model"),
+            waiting: AtomicI64::new(0),
+            newest: Mutex::default(),
             drift: Gauge::new(r, semconv::DRIFT, "", "Shares of the newest live answers"),
             runs: Gauge::new(r, semconv::RUN_METRIC, "", "Metrics of finished runs, with their intervals")
                 .at_most(MAX_FIGURES),
@@ -177,17 +184,22 @@ impl Meters {
         self.cache.add(1, &[(semconv::CACHE_RESULT, result)]);
     }
 
-    /// So many questions wait for a model.
-    pub fn queue(&self, depth: usize) {
+    /// One more question waits, or (-1) one fewer.
+    pub fn queued(&self, change: i64) {
+        let depth = self.waiting.fetch_add(change, Ordering::Relaxed) + change;
         self.queue.set(depth as f64, &[]);
     }
 
-    /// A share of the newest live answers with a prompt: `abstained`, `ungrounded`, `failed`, `unseen_templates`.
-    pub fn drift(&self, signal: &'static str, prompt: &PromptId, share: f64) {
-        let (prompt, version) = named(prompt);
-        let labels =
-            [(semconv::DRIFT_SIGNAL, signal), (gen_ai::PROMPT_NAME, &*prompt), (gen_ai::PROMPT_VERSION, &*version)];
-        self.drift.set(share, &labels);
+    /// A live question was answered: what the newest answers with its prompt have in common now.
+    pub fn observed(&self, record: &Record) {
+        let Ok(prompt) = record.asked.prompt.parse() else { return };
+        let (prompt, version) = named(&prompt);
+        let shares = self.newest.lock().unwrap_or_else(PoisonError::into_inner).take(record);
+        for (signal, share) in shares {
+            let labels =
+                [(semconv::DRIFT_SIGNAL, signal), (gen_ai::PROMPT_NAME, &*prompt), (gen_ai::PROMPT_VERSION, &*version)];
+            self.drift.set(share, &labels);
+        }
     }
 
     /// A run was published.

@@ -7,6 +7,7 @@
 //! for it.
 
 mod active;
+mod drift;
 mod export;
 mod filter;
 mod instrument;

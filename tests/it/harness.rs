@@ -12,3 +12,4 @@ mod runs;
 mod servers;
 mod surroundings;
 mod telemetry;
+mod why;

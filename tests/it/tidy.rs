@@ -101,6 +101,17 @@ fn nothing_of_one_machine_is_in_the_repository() {
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
 }
 
+/// `docs/telemetry.md` explains every name of `src/semconv.rs`.
+#[test]
+fn every_name_of_telemetry_is_explained() {
+    let names = std::fs::read_to_string(root().join("src/semconv.rs")).unwrap();
+    let page = std::fs::read_to_string(root().join("docs/telemetry.md")).unwrap();
+    let named = names.lines().filter_map(|line| line.split_once(": &str = \"")?.1.strip_suffix("\";"));
+    let missing: Vec<&str> =
+        named.filter(|name| name.contains('.') && !name.contains("://")).filter(|name| !page.contains(name)).collect();
+    assert!(missing.is_empty(), "docs/telemetry.md says nothing of {missing:?}");
+}
+
 #[test]
 fn each_rule_can_be_broken() {
     let lib = "//! Toy.\n// --- domain ---\npub mod stream;\npub mod digest;\n// --- adapters ---\npub mod llama;\n\

@@ -1,71 +1,44 @@
-//! Where spans and metrics are exported to, if anywhere.
+//! Where spans, metrics and logs are sent, if anywhere.
 
 use super::read::Reader;
-use crate::http::Secret;
+use crate::telemetry::{Protocol, Raw, Target};
 
 /// `secureJsonData.otlpHeaders`: headers of every export, `name=value,name=value`.
 pub(super) const OTLP_HEADERS: &str = "otlpHeaders";
 
-/// Keys of this section in `jsonData`.
-pub(super) const KEYS: [&str; 3] = ["otlpEndpoint", "otlpProtocol", "otlpCaptureContent"];
+/// `jsonData.otlpEndpoint`: a receiver of all signals. `otlpProtocol`: `grpc`, the default, or `http/protobuf`.
+/// `otlpCaptureContent`: whether what was said to a model is sent too. The others: a signal's own whole URL, or `none`.
+pub(super) const KEYS: [&str; 6] = [
+    "otlpEndpoint",
+    "otlpProtocol",
+    "otlpCaptureContent",
+    "otlpTracesEndpoint",
+    "otlpMetricsEndpoint",
+    "otlpLogsEndpoint",
+];
 
-/// The protocols of OTLP that are spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::plugin) enum Protocol {
-    /// `grpc`, the default.
-    Grpc,
-    /// `http/protobuf`.
-    Http,
-}
+/// What the settings say of OTLP.
+pub(in crate::plugin) type Otlp = Target;
 
-/// An OTLP receiver.
-#[derive(Debug, Clone, PartialEq)]
-pub(in crate::plugin) struct Otlp {
-    /// Its address, `http(s)://HOST:PORT`.
-    pub(in crate::plugin) endpoint: String,
-    /// How it is spoken to.
-    pub(in crate::plugin) protocol: Protocol,
-    /// Whether spans may carry prompts and answers; off unless it was asked for.
-    pub(in crate::plugin) capture_content: bool,
-    /// Headers of every export.
-    pub(in crate::plugin) headers: Vec<(String, Secret)>,
-}
-
-/// Reads the section; `None` if nothing is exported.
+/// Reads the section; `None` if it names no receiver.
 pub(super) fn otlp(mut reader: Reader<'_>) -> Result<Option<Otlp>, String> {
-    let Some(endpoint) = reader.text("otlpEndpoint", "http://alloy:4317") else { return reader.done(None) };
-    if !(endpoint.starts_with("http://") || endpoint.starts_with("https://")) || endpoint.contains('@') {
-        // It may carry credentials, so it is not repeated.
-        reader.fault("setting `otlpEndpoint` is not an address such as http://alloy:4317".to_owned());
-    }
-    let protocol = match reader.text("otlpProtocol", "grpc") {
-        None | Some("grpc") => Protocol::Grpc,
-        Some("http/protobuf") => Protocol::Http,
-        Some(other) => {
-            reader.fault(format!("setting `otlpProtocol` is `{other}`: give grpc or http/protobuf"));
-            Protocol::Grpc
-        }
-    };
-    let headers = headers(&mut reader);
-    let capture_content = reader.flag("otlpCaptureContent").unwrap_or(false);
-    reader.done(Some(Otlp { endpoint: endpoint.to_owned(), protocol, capture_content, headers }))
-}
-
-fn headers(reader: &mut Reader<'_>) -> Vec<(String, Secret)> {
-    let Some(given) = reader.secret(OTLP_HEADERS) else { return Vec::new() };
-    let mut headers = Vec::new();
-    for pair in given.expose().split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
-        match pair.split_once('=') {
-            Some((name, value)) if !name.trim().is_empty() => {
-                headers.push((name.trim().to_owned(), Secret::new(value.trim())));
-            }
-            _ => {
-                reader.fault(format!("secure setting `{OTLP_HEADERS}`: give name=value, more of them after commas"));
-                break;
-            }
+    let mut url = |key| reader.text(key, "http://alloy:4317");
+    let endpoint = url("otlpEndpoint");
+    let own = ["otlpTracesEndpoint", "otlpMetricsEndpoint", "otlpLogsEndpoint"].map(|key| (url(key), None));
+    let raw = Raw { endpoint, protocol: reader.text("otlpProtocol", "grpc"), own };
+    let content = reader.flag("otlpCaptureContent").unwrap_or(false);
+    let resolved = raw.resolve(Protocol::Grpc).and_then(|target| match reader.secret(OTLP_HEADERS) {
+        Some(headers) => target.with_headers(headers.expose()),
+        None => Ok(target),
+    });
+    match resolved {
+        Ok(target) if target.is_off() => reader.done(None),
+        Ok(target) => reader.done(Some(Target { content, ..target })),
+        Err(error) => {
+            reader.fault(error.to_string());
+            reader.done(None)
         }
     }
-    headers
 }
 
 #[cfg(test)]
@@ -75,6 +48,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::http::Secret;
 
     fn read(json: &Value, headers: &str) -> Result<Option<Otlp>, String> {
         let secure = BTreeMap::from([(OTLP_HEADERS.to_owned(), Secret::new(headers))]);
@@ -86,15 +60,25 @@ mod tests {
         assert_eq!(read(&json!({}), "a=b"), Ok(None));
         let otlp = read(&json!({"otlpEndpoint": "http://alloy:4318", "otlpProtocol": "http/protobuf"}), "a=b, c=d=e");
         let otlp = otlp.unwrap().unwrap();
-        assert_eq!((otlp.protocol, otlp.capture_content), (Protocol::Http, false));
+        assert_eq!((otlp.logs.as_ref().unwrap().url.as_str(), otlp.content), ("http://alloy:4318/v1/logs", false));
         assert_eq!(otlp.headers, [("a".to_owned(), Secret::new("b")), ("c".to_owned(), Secret::new("d=e"))]);
     }
 
     #[test]
+    fn a_signal_may_have_a_place_of_its_own_or_none() {
+        let json = json!({"otlpEndpoint": "tempo:4317", "otlpMetricsEndpoint": "none", "otlpLogsEndpoint": "none"});
+        assert_eq!(read(&json, "").unwrap().unwrap().to_string(), "traces to http://tempo:4317");
+    }
+
+    #[test]
     fn what_is_wrong_is_told_without_what_may_be_secret() {
-        let json = json!({"otlpEndpoint": "http://me:canary@alloy", "otlpProtocol": "http/json"});
-        let fault = read(&json, "canary").unwrap_err();
-        assert!(fault.contains("`otlpEndpoint`") && fault.contains("`http/json`") && fault.contains("name=value"));
-        assert!(!fault.contains("canary"), "{fault}");
+        for (json, expected) in [
+            (json!({"otlpEndpoint": "http://me:canary@alloy"}), "(with credentials)"),
+            (json!({"otlpEndpoint": "http://alloy", "otlpProtocol": "http/json"}), "`http/json`"),
+            (json!({"otlpEndpoint": "http://alloy"}), "name=value"),
+        ] {
+            let fault = read(&json, "canary").unwrap_err();
+            assert!(fault.contains(expected) && !fault.contains("canary"), "{fault}");
+        }
     }
 }

@@ -24,7 +24,7 @@ const IN_PROMPT: &str = "canary-prompt-40aa";
 const IN_ANSWER: &str = "canary-answer-93be";
 
 /// A server that blames the full disk, in words with a canary.
-async fn model() -> Canned {
+pub(super) async fn model() -> Canned {
     Canned::speaking(|request: &Request| {
         let body = |name: &str| captured_body(&format!("debian-0.7.0/{name}.json"));
         let json = |body: String| http(200, "application/json", body.as_bytes());
