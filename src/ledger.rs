@@ -151,4 +151,4 @@ pub fn newest<'r>(records: impl IntoIterator<Item = &'r Record>) -> Vec<&'r Reco
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,7 +9,7 @@ fn at(minute: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::minutes(minute)
 }
 
-fn record(question: &str, minute: i64, class: Class) -> Record {
+pub(crate) fn record(question: &str, minute: i64, class: Class) -> Record {
     let verdict = Verdict {
         evidence: vec![],
         components: vec![],

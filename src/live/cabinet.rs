@@ -110,7 +110,7 @@ impl Cabinet {
     /// Replaces the file atomically, and takes the oldest files away if there are too many.
     fn write(&self, path: &Path, kept: &Kept) -> io::Result<()> {
         let Some(folder) = path.parent() else { return Ok(()) };
-        // One writer at a time, so that the count is right and the newer verdict stays.
+        // One writer at a time, so that the count is right.
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         fs::create_dir_all(folder)?;
         let is_new = !path.exists();
@@ -123,7 +123,7 @@ impl Cabinet {
             Some(count) => count + usize::from(is_new),
             None => ours(folder)?.count(),
         };
-        *files = Some(if count > MOST_FILES { thin(folder)? } else { count });
+        *files = Some(if count > MOST_FILES { thin(folder, MOST_FILES - MOST_FILES / 10)? } else { count });
         Ok(())
     }
 }
@@ -169,14 +169,81 @@ fn ours(folder: &Path) -> io::Result<impl Iterator<Item = fs::DirEntry>> {
     Ok(fs::read_dir(folder)?.flatten().filter(move |entry| entry.file_name().to_str().is_some_and(is_ours)))
 }
 
-/// Takes the oldest tenth of the files away; how many are left.
-fn thin(folder: &Path) -> io::Result<usize> {
+/// Takes the oldest files away until so many are left; how many that is.
+fn thin(folder: &Path, left: usize) -> io::Result<usize> {
     let mut files: Vec<(SystemTime, PathBuf)> =
         ours(folder)?.filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()))).collect();
     files.sort();
-    let spare = files.len().saturating_sub(MOST_FILES - MOST_FILES / 10);
+    let spare = files.len().saturating_sub(left);
     for (_, path) in files.drain(..spare) {
         fs::remove_file(path)?;
     }
     Ok(files.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::digest::Shape;
+    use crate::hash;
+    use crate::ledger::tests::record;
+    use crate::verdict::Class;
+
+    fn kept(number: usize) -> Arc<Kept> {
+        let key = Key::of_hash(&hash::sha256(number.to_string()));
+        let record = record(key.as_str(), 0, Class::Ok);
+        Arc::new(Kept {
+            format: FORMAT,
+            window: (0, 1),
+            confirmed: record.at,
+            reused: 0,
+            complete: true,
+            notices: vec!["not on disk".to_owned()],
+            evidence: Vec::new(),
+            shape: Shape::default(),
+            seen: BTreeSet::new(),
+            key,
+            record,
+        })
+    }
+
+    #[tokio::test]
+    async fn ten_thousand_verdicts_stay_within_their_bytes() {
+        let cabinet = Arc::new(Cabinet::new(None));
+        for number in 0..10_000 {
+            cabinet.keep(&kept(number)).await;
+        }
+        assert!(cabinet.memory.lock().unwrap().verdicts.bytes() <= VERDICTS);
+        assert!(cabinet.verdict(&kept(0).key).await.is_none() && cabinet.verdict(&kept(9_999).key).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn files_come_back_without_what_is_not_for_the_disk_and_the_oldest_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let cabinet = Arc::new(Cabinet::new(Some(folder.path().join("a/b"))));
+        for number in 0..5 {
+            cabinet.keep(&kept(number)).await;
+            let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(number as u64);
+            let file = fs::File::options().write(true).open(cabinet.file(&kept(number).key).unwrap()).unwrap();
+            file.set_modified(modified).unwrap();
+        }
+        let foreign = folder.path().join("a/b/notes.json");
+        fs::write(&foreign, "mine").unwrap();
+        assert_eq!(thin(&folder.path().join("a/b"), 2).unwrap(), 2);
+        let cabinet = Arc::new(Cabinet::new(Some(folder.path().join("a/b"))));
+        assert!(cabinet.verdict(&kept(2).key).await.is_none() && foreign.exists());
+        let found = cabinet.verdict(&kept(3).key).await.unwrap();
+        assert_eq!(*found, Kept { notices: Vec::new(), ..(*kept(3)).clone() });
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_written_costs_the_files_only() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let cabinet = Arc::new(Cabinet::new(Some(file.path().join("below"))));
+        cabinet.keep(&kept(1)).await;
+        assert!(cabinet.verdict(&kept(1).key).await.is_some());
+    }
 }

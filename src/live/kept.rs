@@ -1,6 +1,7 @@
 //! What is kept of an answered question: on disk without a line of log, in memory with the lines it cites.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,7 @@ pub struct Kept {
     /// The guard's warning and Loki's remarks. Not on disk: Loki's may quote.
     #[serde(skip)]
     pub notices: Vec<String>,
-    /// The cited entries, without their lines.
+    /// The entries that the digest shows of the cited templates, without their lines.
     pub evidence: Vec<Cited>,
     pub(super) shape: Shape,
     pub(super) seen: BTreeSet<u32>,
@@ -72,13 +73,14 @@ pub struct Line {
 
 impl Kept {
     /// How long ago the verdict was held against the logs.
-    pub fn age(&self, now: DateTime<Utc>) -> std::time::Duration {
-        (now - self.confirmed).to_std().unwrap_or_default()
+    pub fn age(&self, now: DateTime<Utc>) -> Duration {
+        // A clock that was set back must not keep a verdict fresh until it has caught up.
+        (now - self.confirmed).abs().to_std().unwrap_or_default()
     }
 
     /// How long ago the model was asked.
-    pub fn asked_ago(&self, now: DateTime<Utc>) -> std::time::Duration {
-        (now - self.record.at).to_std().unwrap_or_default()
+    pub fn asked_ago(&self, now: DateTime<Utc>) -> Duration {
+        (now - self.record.at).abs().to_std().unwrap_or_default()
     }
 }
 

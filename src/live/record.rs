@@ -118,12 +118,14 @@ impl Job<'_> {
         }
     }
 
-    /// The exemplars of the templates that the verdict cites.
+    /// The entries that the digest shows of the templates that the verdict cites.
     fn cited(&self, prepared: &Prepared<'_>, record: &Record) -> Vec<Line> {
         let cites = |id: &String| record.verdict.as_ref().is_some_and(|verdict| verdict.evidence.contains(id));
-        let shown = prepared.digest.templates.iter().filter(|shown| cites(&shown.id));
-        let line = |shown: &digest::Shown| {
-            let entry = prepared.window.entries.get(shown.exemplar)?;
+        let cited = prepared.digest.templates.iter().filter(|shown| cites(&shown.id));
+        let shown =
+            cited.flat_map(|shown| std::iter::once(&shown.exemplar).chain(&shown.further).map(move |at| (shown, *at)));
+        let line = |(shown, at): (&digest::Shown, usize)| {
+            let entry = prepared.window.entries.get(at)?;
             let cited = Cited {
                 id: shown.id.clone(),
                 ts: entry.ts,

@@ -82,7 +82,7 @@ impl Shared {
         let (now, limits) = (self.source.clock.now(), &self.source.limits);
         let freshness = last.as_ref().map(|kept| match kept.age(now) {
             _ if matches!(question.span, Span::Fixed(_)) => Freshness::Fresh,
-            age if age <= limits.fresh_for => Freshness::Fresh,
+            age if age < limits.fresh_for => Freshness::Fresh,
             age if age <= limits.max_age => Freshness::Stale,
             _ => Freshness::TooOld,
         });

@@ -1,5 +1,6 @@
 //! What a data source brings to its desk: where its logs are, who reads them, and within which limits.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +25,7 @@ use crate::{llama, loki};
 /// The name of the rule baseline, which every data source has.
 pub const RULES: &str = "rules";
 
-/// Everything that a desk works with.
-#[derive(Debug)]
+/// Everything that a desk works with. `Debug` shows which data source it is and no more: there are keys in it.
 pub struct Source {
     /// Grafana's organisation.
     pub org: i64,
@@ -53,6 +53,12 @@ pub struct Source {
     pub standing: Vec<Standing>,
     /// The time of day.
     pub clock: Clock,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("org", &self.org).field("uid", &self.uid).finish_non_exhaustive()
+    }
 }
 
 /// A model and the server that it is asked at.
@@ -133,8 +139,8 @@ impl Clock {
     }
 }
 
-impl std::fmt::Debug for Clock {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Clock")
     }
 }

@@ -3,9 +3,11 @@
 use std::io::Write;
 
 use assay::ledger::{By, Record, newest, signals};
+use assay::store::{Ledger, Store};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::rig::{FULL, Rig, answer, done, question};
+use crate::s3::Server;
 
 /// Records of several days, made of one that a desk wrote.
 async fn record(rig: &Rig) -> Record {
@@ -69,9 +71,31 @@ async fn what_a_crash_left_costs_its_own_line_and_no_other() {
 async fn a_data_source_sees_its_own_lines() {
     let rig = Rig::new();
     let first = record(&rig).await;
-    let store = assay::store::Store::open(&rig.dir.path().join("store").display().to_string()).unwrap();
+    let store = Store::open(&rig.dir.path().join("store").display().to_string()).unwrap();
     for (org, uid) in [(2, "assay"), (1, "other"), (1, "../1-assay")] {
-        let ledger = assay::store::Ledger::new(&store, org, uid);
+        let ledger = Ledger::new(&store, org, uid);
         assert!(ledger.find(&first.question).await.unwrap().records.is_empty(), "{org} {uid}");
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_takes_lines_by_the_object() {
+    let Some(server) = Server::start().await else { return };
+    let rig = Rig::new();
+    let first = record(&rig).await;
+    let store = Store::attach("s3://assay/team", &server.access()).unwrap();
+    let ours = Ledger::new(&store, 1, "assay");
+    for number in 0..70 {
+        ours.append(&day(&first, 0, &format!("aaaaaaaa{number}"))).await.unwrap();
+    }
+    let other = Ledger::new(&store, 1, "assay");
+    assert_eq!(other.find("aaaaaaaa").await.unwrap().records.len(), 64, "64 lines are an object");
+    assert_eq!(ours.find("aaaaaaaa").await.unwrap().records.len(), 70, "who looks for lines writes its own first");
+    other.append(&day(&first, 1, "bbbbbbbb1")).await.unwrap();
+    other.flush().await.unwrap();
+    let days = |from, to| (first.at + TimeDelta::days(from), first.at + TimeDelta::days(to));
+    for (from, to, expected) in [(0, 1, 70), (1, 2, 1), (0, 2, 71), (2, 3, 0)] {
+        let (from, to) = days(from, to);
+        assert_eq!(ours.between(from, to).await.unwrap().records.len(), expected);
     }
 }
