@@ -137,7 +137,8 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
     let lines = ask.instance.ledger()?.between(from, to).await?;
     let records: Vec<&Record> = lines.records.iter().map(Arc::as_ref).collect();
     let length = (to - from).to_std().unwrap_or_default();
-    let series = signals(records.iter().copied(), query.by.by(), from, to, buckets(length, ask.interval));
+    let mut series = signals(records.iter().copied(), query.by.by(), from, to, buckets(length, ask.interval));
+    without_gaps(&mut series);
     let Some(signal) = query.signal else {
         if ask.alert {
             let message = "an alert rule needs one number: give `signal`, one of abstained, ungrounded, failed, unseen";
@@ -161,6 +162,18 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
 fn buckets(length: Duration, interval: Duration) -> usize {
     let points = length.as_millis() / interval.as_millis().max(1);
     usize::try_from(points.clamp(1, MOST_POINTS)).unwrap_or(1)
+}
+
+/// Leaves out the stretches of time in which no group has anything, so that all groups keep the same.
+fn without_gaps(series: &mut [Series]) {
+    let stretches = series.first().map_or(0, |series| series.points.len());
+    let is_known = |point: &Point| point.answers + point.infra + point.reused > 0;
+    let known: Vec<bool> =
+        (0..stretches).map(|at| series.iter().any(|series| series.points.get(at).is_some_and(is_known))).collect();
+    for series in series {
+        let mut known = known.iter();
+        series.points.retain(|_| known.next().copied().unwrap_or(true));
+    }
 }
 
 fn noted(frame: Frame, series: &[Series]) -> Frame {
