@@ -105,6 +105,30 @@ impl Window {
         Self { streams: vec![labels], entries: entries.collect() }
     }
 
+    /// Adds the entries of another window, each stream once.
+    pub fn append(&mut self, other: Self) {
+        let streams: Vec<u32> = other.streams.into_iter().map(|labels| self.stream(labels)).collect();
+        self.entries.extend(other.entries.into_iter().map(|entry| {
+            let stream = streams.get(entry.stream as usize).copied().unwrap_or(entry.stream);
+            Entry { stream, ..entry }
+        }));
+        self.entries.sort_by_key(|entry| entry.ts);
+    }
+
+    fn stream(&mut self, labels: Labels) -> u32 {
+        let at = self.streams.iter().position(|known| *known == labels).unwrap_or_else(|| {
+            self.streams.push(labels);
+            self.streams.len() - 1
+        });
+        u32::try_from(at).unwrap_or(u32::MAX)
+    }
+
+    /// Keeps what was written at `since` or later, and of that the newest `most` entries.
+    pub fn keep_newest(&mut self, since: i64, most: usize) {
+        let old = self.entries.partition_point(|entry| entry.ts < since);
+        self.entries.drain(..old.max(self.entries.len().saturating_sub(most)));
+    }
+
     /// The component word of an entry's stream, `-` when it has none.
     pub fn component(&self, entry: &Entry) -> &str {
         self.streams.get(entry.stream as usize).map_or("-", Labels::component)
@@ -126,6 +150,19 @@ mod tests {
         assert_eq!(labels.component(), "etcd");
         assert_eq!(Labels::default().component(), "-");
         assert_eq!(labels.to_string(), r#"{container="etcd", pod="etcd-0"}"#);
+    }
+
+    #[test]
+    fn a_window_moves_on_with_what_is_added() {
+        let entry = |ts, stream, line: &str| Entry { ts, stream, line: line.to_owned() };
+        let labels = |app: &str| Labels::from_iter([("app", app)]);
+        let mut window = Window::new(vec![labels("a")], vec![entry(1, 0, "a1"), entry(3, 0, "a3")]);
+        window.append(Window::new(vec![labels("b"), labels("a")], vec![entry(2, 0, "b2"), entry(4, 1, "a4")]));
+        let all: Vec<_> = window.entries.iter().map(|e| (e.ts, e.stream)).collect();
+        assert_eq!((all, window.streams.len()), (vec![(1, 0), (2, 1), (3, 0), (4, 0)], 2));
+        window.keep_newest(2, 2);
+        let kept: Vec<_> = window.entries.iter().map(|e| e.line.as_str()).collect();
+        assert_eq!(kept, ["a3", "a4"]);
     }
 
     #[test]

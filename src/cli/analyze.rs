@@ -1,5 +1,6 @@
 //! `assay analyze`: a verdict on a log in hand, by the same path as everywhere else.
 
+mod follow;
 mod respondent;
 mod show;
 mod source;
@@ -13,7 +14,7 @@ use super::digest::tokens;
 use super::exit::Ended;
 use super::input::LabelArgs;
 use crate::analyze::{Ask, Respondent};
-use crate::digest::Budget;
+use crate::digest::{Budget, Shape};
 use crate::experiment::Choice;
 use crate::installation::Installation;
 use crate::llama::Client;
@@ -54,7 +55,7 @@ pub(super) struct Analyze {
 
 pub(super) async fn run(root: &std::path::Path, args: &Analyze) -> Result<()> {
     let installation = Installation::load(root)?;
-    let log = args.source.read(&args.labels).await?;
+    let (mut log, mut follow) = args.source.read(&args.labels).await?;
     if log.window.entries.is_empty() {
         bail!("there is nothing to analyse");
     }
@@ -66,13 +67,32 @@ pub(super) async fn run(root: &std::path::Path, args: &Analyze) -> Result<()> {
         () = interrupt() => return Err(Ended::interrupted().into()),
     };
     // The server is stopped in either case.
-    let asked = tokio::select! {
-        asked = ask(&installation, args, &log, &choice, &chosen, &backends, &progress) => asked,
+    let told = async {
+        loop {
+            let answered = ask(&installation, args, &log, &choice, &chosen, &backends, &progress).await?;
+            progress.finish();
+            let told = tell(args, &answered);
+            let Some(follow) = follow.as_mut() else { return told };
+            if let Err(error) = told {
+                eprintln!("{error:#}");
+            }
+            let known = answered.analysis.prepared.digest.shape(None);
+            drop(answered);
+            let shape = |log: &TextLog| shape(&installation, args, log, &choice, &chosen);
+            follow.until_changed(&mut log, &known, shape).await?;
+            println!();
+        }
+    };
+    let told = tokio::select! {
+        told = told => told,
         () = interrupt() => Err(Ended::interrupted().into()),
     };
     backends.stop().await;
-    progress.finish();
-    let answered = asked?;
+    told
+}
+
+/// Prints a verdict; an error if there is none.
+fn tell(args: &Analyze, answered: &Answered<'_>) -> Result<()> {
     if args.json {
         println!("{}", serde_json::to_string_pretty(&answered.json())?);
     } else {
@@ -85,6 +105,19 @@ pub(super) async fn run(root: &std::path::Path, args: &Analyze) -> Result<()> {
         None if outcome.class == Class::InfraError => Err(anyhow!(answered.failure())),
         None => Err(Ended::no_verdict(answered.failure()).into()),
     }
+}
+
+/// The shape of what would be asked about now.
+fn shape(
+    installation: &Installation,
+    args: &Analyze,
+    log: &TextLog,
+    choice: &Choice,
+    chosen: &Chosen,
+) -> Result<Shape> {
+    let budget = Budget { tokens: args.budget, bytes_per_token: chosen.spec.bytes_per_token };
+    let prepared = installation.pipeline.prepare(log.window.clone(), choice, budget);
+    Ok(prepared.map_err(|reason| anyhow!(reason))?.digest.shape(None))
 }
 
 async fn interrupt() {

@@ -21,6 +21,9 @@ pub struct Config {
     /// Grafana's id of the unit: `percentunit`, `ms`, `s`, `decbytes`, `short`, …
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
+    /// The text shown where there is no value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_value: Option<String>,
     /// Digits after the point.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decimals: Option<u16>,
@@ -70,6 +73,13 @@ impl Config {
     #[must_use]
     pub fn description(mut self, text: &str) -> Self {
         self.description = Some(text.to_owned());
+        self
+    }
+
+    /// Sets the text shown where there is no value.
+    #[must_use]
+    pub fn no_value(mut self, text: &str) -> Self {
+        self.no_value = Some(text.to_owned());
         self
     }
 

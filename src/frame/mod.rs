@@ -10,6 +10,7 @@
 mod config;
 mod encode;
 mod field;
+mod json;
 mod meta;
 
 pub use config::{Config, Internal, Link, Mapping, MappingResult, Special, Step, Thresholds};

@@ -65,6 +65,11 @@ impl Desk {
         tokio::time::timeout(on_behalf.deadline, self.shared.direct(question, origin, on_behalf)).await.map_err(late)?
     }
 
+    /// Whether a question is on its way, or has a verdict; unlike [`Desk::view`] without watching it.
+    pub async fn knows(&self, key: &Key) -> bool {
+        self.shared.flights.lock().contains_key(key) || self.shared.cabinet.verdict(key).await.is_some()
+    }
+
     /// Watches a question that is on its way, or sees the verdict that it came to; `None` if nothing is known of it.
     pub async fn view(&self, key: &Key) -> Option<Viewer> {
         if let Some(viewer) = self.shared.flights.view(key) {

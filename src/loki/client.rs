@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
-use reqwest::{RequestBuilder, Response, Url};
+use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use tracing::Instrument;
 
 use crate::guard::{Cost, Guard, Mode, Ruling};
@@ -21,7 +21,7 @@ use super::settings::{Settings, header_value};
 use super::wire;
 
 /// How long a connection may take to be accepted.
-const CONNECT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
 
 /// Longest address of a request; a longer question goes into a form.
 const MAX_URL: usize = 4096;
@@ -51,8 +51,7 @@ pub struct Client {
 struct Shared {
     http: reqwest::Client,
     url: String,
-    timeout: Duration,
-    max_bytes: usize,
+    settings: Settings,
     page: AtomicU32,
     secrets: Vec<Secret>,
 }
@@ -96,8 +95,7 @@ impl Client {
         let shared = Shared {
             http: http.map_err(|error| SettingsError::Setup(error.without_url().to_string()))?,
             url,
-            timeout: settings.timeout,
-            max_bytes: settings.max_bytes,
+            settings: settings.clone(),
             page: AtomicU32::new(settings.page.max(1)),
             secrets: settings.secrets(),
         };
@@ -263,8 +261,20 @@ impl Client {
         Ok(info.version)
     }
 
+    pub(super) fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
     pub(super) fn max_bytes(&self) -> usize {
-        self.shared.max_bytes
+        self.shared.settings.max_bytes
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        self.shared.settings.timeout
+    }
+
+    pub(super) fn forwarded(&self) -> &HeaderMap {
+        &self.forwarded
     }
 
     /// Most entries to ask for at once, as far as is known.
@@ -283,9 +293,9 @@ impl Client {
         read: impl FnOnce(&[u8]) -> Result<T, String>,
     ) -> Result<T, LokiError> {
         let asked = Asked { url: &self.shared.url, query: request.query.unwrap_or(&request.path) };
-        let late = |_| asked.late(Some(self.shared.timeout));
+        let late = |_| asked.late(Some(self.timeout()));
         let whole = self.body(&asked, &request);
-        let body = tokio::time::timeout(self.shared.timeout, whole).await.map_err(late)??;
+        let body = tokio::time::timeout(self.timeout(), whole).await.map_err(late)??;
         read(&body).map_err(|reason| asked.not_loki(self.without_secrets(&reason)))
     }
 
@@ -294,34 +304,36 @@ impl Client {
         let request = request.build().map_err(|error| asked.transport(error))?;
         let sent = telemetry::send(&self.shared.http, request).await;
         let mut response = sent.map_err(|error| asked.transport(error))?;
-        let status = response.status().as_u16();
-        let is_html = header(&response, CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/html"));
-        if status != 200 {
-            let text = explanation(&mut response).await;
-            let text = self.without_secrets(&text);
-            let retry_after = header(&response, RETRY_AFTER);
-            return Err(asked.rejected(&Rejection { status, is_html, retry_after, text: &text }));
+        if response.status() != StatusCode::OK {
+            return Err(refused(self, asked, response).await);
         }
-        if is_html {
+        if is_html(&response) {
             return Err(asked.not_loki("it sends a web page, often that of a login in front of Loki"));
         }
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(|error| asked.transport(error))? {
-            if body.len() + piece.len() > self.shared.max_bytes {
-                return Err(asked.too_large(self.shared.max_bytes));
+            if body.len() + piece.len() > self.max_bytes() {
+                return Err(asked.too_large(self.max_bytes()));
             }
             body.extend_from_slice(&piece);
         }
         Ok(body)
     }
 
-    fn request(&self, asked: &Asked<'_>, request: &Request<'_>) -> Result<RequestBuilder, LokiError> {
+    /// The address of a question, with its parameters.
+    pub(super) fn address(&self, request: &Request<'_>, asked: &Asked<'_>) -> Result<Url, LokiError> {
         let address = format!("{}{}", self.shared.url, request.path);
         let mut url = Url::parse(&address).map_err(|error| asked.not_loki(error.to_string()))?;
-        let bare = url.clone();
         if !request.params.is_empty() {
             url.query_pairs_mut().extend_pairs(&request.params);
         }
+        Ok(url)
+    }
+
+    fn request(&self, asked: &Asked<'_>, request: &Request<'_>) -> Result<RequestBuilder, LokiError> {
+        let url = self.address(request, asked)?;
+        let mut bare = url.clone();
+        bare.set_query(None);
         let http = &self.shared.http;
         let is_query = request.path.starts_with("/loki/api/v1/query");
         let builder = match url.query() {
@@ -352,6 +364,18 @@ fn path_segment(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let escape = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     name.bytes().map(escape).collect()
+}
+
+/// What an answer that is not the one hoped for says.
+pub(super) async fn refused(client: &Client, asked: &Asked<'_>, mut response: Response) -> LokiError {
+    let (status, is_html) = (response.status().as_u16(), is_html(&response));
+    let text = client.without_secrets(&explanation(&mut response).await);
+    let retry_after = header(&response, RETRY_AFTER);
+    asked.rejected(&Rejection { status, is_html, retry_after, text: &text })
+}
+
+pub(super) fn is_html(response: &Response) -> bool {
+    header(response, CONTENT_TYPE).is_some_and(|kind| kind.starts_with("text/html"))
 }
 
 fn header(response: &Response, name: HeaderName) -> Option<&str> {

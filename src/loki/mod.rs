@@ -5,13 +5,14 @@
 //! words what to do. Nothing here retries on its own, follows a redirect, or shows a credential.
 //!
 //! What it refuses: answers over a bound in bytes, entries outside the range that was asked for, and more entries of
-//! one stream in one nanosecond than Loki gives out at once. Following a stream (`tail`) is not spoken.
+//! one stream in one nanosecond than Loki gives out at once.
 
 mod answer;
 mod client;
 mod error;
 mod logs;
 mod settings;
+mod tail;
 mod walk;
 mod wire;
 
@@ -21,6 +22,7 @@ pub use client::Client;
 pub use error::{LokiError, Place, SettingsError};
 pub use logs::{Direction, LogQuery};
 pub use settings::{Auth, Certificate, Grafana, Settings, Tls};
+pub use tail::{Tail, Tailed};
 
 /// Reads the body of a `query_range` response into the window of its entries: the parser alone, for benchmarks.
 ///

@@ -262,6 +262,27 @@ pub(super) fn page(body: &[u8], with_metadata: bool, direction: Direction) -> Re
     })
 }
 
+/// What `tail` sends: streams at the top, and what it had to drop.
+#[derive(Deserialize)]
+struct TailMessage<'a> {
+    #[serde(borrow, default = "Vec::new")]
+    streams: Vec<Element<'a, IgnoredAny>>,
+    #[serde(default)]
+    dropped_entries: Option<Vec<IgnoredAny>>,
+}
+
+/// The entries of a message of `tail`, and the number of those that Loki dropped.
+pub(super) fn tailed(body: &[u8]) -> Result<(Page, usize), String> {
+    parse(body, |text| {
+        let message = json::<TailMessage<'_>>(text)?;
+        let data = Data { result_type: "streams".to_owned(), result: message.streams };
+        let response =
+            Response { status: "success".to_owned(), error: String::new(), warnings: Vec::new(), data: Some(data) };
+        let dropped = message.dropped_entries.map_or(0, |dropped| dropped.len());
+        Ok((Page::try_from((response, Direction::Forward))?, dropped))
+    })
+}
+
 /// The series of a metric query. A vector gives series of one sample, a scalar one series at `scalar_at`.
 pub(super) fn series(body: &[u8], scalar_at: i64) -> Result<Vec<Series>, String> {
     parse(body, |text| {

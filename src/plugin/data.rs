@@ -5,7 +5,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::{FutureExt, StreamExt, stream};
 use grafana_plugin_sdk::pluginv2::{DataQuery, QueryDataRequest};
@@ -14,9 +14,9 @@ use tracing::Instrument;
 
 use super::error::QueryError;
 use super::grpc::Method;
+use super::instance::{Instance, Instances};
 use super::query::{self, Ask};
-use super::request::{Headers, NS_PER_MS};
-use super::settings::{Instance, Instances};
+use super::request::{Headers, NS_PER_MS, user};
 use super::telemetry::Telemetry;
 use super::trace;
 use super::wire::{DataResponse, QueryDataResponse};
@@ -25,6 +25,14 @@ use crate::semconv;
 
 /// Queries of one request that are worked on at a time.
 const AT_A_TIME: usize = 8;
+
+/// What all queries of a request have in common.
+#[derive(Clone)]
+struct Asker {
+    instance: Arc<Instance>,
+    user: Option<String>,
+    headers: Headers,
+}
 
 /// The Data service.
 pub(super) struct Data {
@@ -38,12 +46,12 @@ impl Data {
     }
 
     /// The answer to one query, whatever happens.
-    async fn answer(&self, instance: Arc<Instance>, query: DataQuery, alert: bool) -> DataResponse {
+    async fn answer(&self, asker: Asker, query: DataQuery) -> DataResponse {
         let (begun, _running) = (Instant::now(), self.telemetry.begins());
         let ref_id = query.ref_id.clone();
         let kind = query::name_of(&query);
         let span = trace::query(kind, &ref_id);
-        let answered = caught(frames(instance, query, alert)).instrument(span.clone()).await;
+        let answered = caught(frames(asker, query)).instrument(span.clone()).await;
         let answered = answered.and_then(|frames| span.in_scope(|| encode(frames, &ref_id)));
         let response = answered.unwrap_or_else(DataResponse::from);
         trace::answered(&span, response.status);
@@ -63,11 +71,15 @@ impl Method for Data {
 
     async fn call(&self, request: Request<QueryDataRequest>) -> Result<QueryDataResponse, Status> {
         let (metadata, _, request) = request.into_parts();
-        let instance = self.instances.get(request.plugin_context);
-        let (alert, count) = (Headers::new(&request.headers).is_of_alert(), request.queries.len());
+        let asker = Asker {
+            user: user(request.plugin_context.as_ref()),
+            instance: self.instances.get(request.plugin_context),
+            headers: Headers::new(&request.headers),
+        };
+        let (alert, count) = (asker.headers.is_of_alert(), request.queries.len());
         let answers = stream::iter(request.queries).map(|query| {
-            let instance = instance.clone();
-            async move { (query.ref_id.clone(), self.answer(instance, query, alert).await) }
+            let asker = asker.clone();
+            async move { (query.ref_id.clone(), self.answer(asker, query).await) }
         });
         let span = || {
             let span = trace::call("pluginv2.Data/QueryData");
@@ -85,11 +97,20 @@ async fn caught(work: impl Future<Output = Result<Vec<Frame>, QueryError>>) -> R
     AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(defect)
 }
 
-async fn frames(instance: Arc<Instance>, query: DataQuery, alert: bool) -> Result<Vec<Frame>, QueryError> {
+async fn frames(asker: Asker, query: DataQuery) -> Result<Vec<Frame>, QueryError> {
     let range = query
         .time_range
         .map(|range| (range.from_epoch_ms.saturating_mul(NS_PER_MS), range.to_epoch_ms.saturating_mul(NS_PER_MS)));
-    let ask = Ask { instance, json: query::parse(&query.json)?, range, alert };
+    let Asker { instance, user, headers } = asker;
+    let ask = Ask {
+        json: query::parse(&query.json)?,
+        range,
+        interval: Duration::from_millis(u64::try_from(query.interval_ms).unwrap_or_default()),
+        alert: headers.is_of_alert(),
+        instance,
+        user,
+        headers,
+    };
     query::answer(&query.query_type, ask).await
 }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use tonic::{Request, Response, Status};
 
 use super::health::{self, Hashes, Section};
-use super::settings::Instances;
+use super::instance::Instances;
 use super::telemetry::Telemetry;
 
 /// Hashes of model files, for all data sources.

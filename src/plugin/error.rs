@@ -5,6 +5,7 @@
 
 use super::wire::DataResponse;
 use crate::frame::EncodeError;
+use crate::live::Failure;
 use crate::store::StoreError;
 
 /// Why a query has no answer.
@@ -25,6 +26,9 @@ pub(super) enum QueryError {
     /// The store does not answer or holds something unreadable.
     #[error("{0}")]
     Store(String),
+    /// A question about live logs came to no verdict.
+    #[error("{}", one_line(.0))]
+    Live(#[from] Failure),
     /// Ours.
     #[error("{0}")]
     Defect(String),
@@ -38,13 +42,14 @@ impl QueryError {
             Self::Missing(_) => 404,
             Self::Refused(_) => 422,
             Self::Store(_) => 502,
+            Self::Live(failure) => failure.status(),
             Self::Defect(_) => 500,
         }
     }
 
     fn source(&self) -> &'static str {
         match self {
-            Self::Defect(_) => "plugin",
+            Self::Defect(_) | Self::Live(Failure::Defect) => "plugin",
             _ => "downstream",
         }
     }
@@ -106,6 +111,8 @@ mod tests {
             (QueryError::Refused(String::new()), 422, "downstream"),
             (QueryError::Settings(String::new()), 400, "downstream"),
             (QueryError::Store(String::new()), 502, "downstream"),
+            (QueryError::Live(Failure::Cancelled), 499, "downstream"),
+            (QueryError::Live(Failure::Defect), 500, "plugin"),
             (QueryError::Defect(String::new()), 500, "plugin"),
         ];
         for (error, status, source) in table {

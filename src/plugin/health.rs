@@ -18,7 +18,8 @@ use sha2::{Digest, Sha256};
 pub(super) use servers::identify;
 
 use super::error::{QueryError, one_line};
-use super::settings::{Instance, ROOT_PATH};
+use super::instance::Instance;
+use super::settings::ROOT_PATH;
 use crate::experiment::{Kind, ModelSpec};
 use crate::installation::{Installation, load_prompts};
 

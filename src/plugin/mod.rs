@@ -8,10 +8,12 @@
 //! A new query type is one file in `query/` and one line in its registry.
 
 mod data;
+mod desk;
 mod diagnostics;
 mod error;
 mod grpc;
 mod health;
+mod instance;
 mod log;
 mod query;
 mod request;

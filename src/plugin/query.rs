@@ -10,17 +10,21 @@ mod attribution;
 mod cases;
 mod compare;
 mod drift;
-mod evidence;
 mod golden;
+mod macros;
 mod metrics;
 mod prompts;
 mod runs;
 mod select;
 mod shown;
+mod signals;
 mod tradeoff;
+mod verdicts;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use grafana_plugin_sdk::pluginv2::DataQuery;
 use serde::de::DeserializeOwned;
@@ -30,12 +34,13 @@ pub(super) use compare::Comparisons;
 use select::{FILTERS, Filter};
 
 use super::error::QueryError;
-use super::settings::Instance;
+use super::instance::Instance;
+use super::request::Headers;
 use crate::frame::{Config, Frame};
 use crate::problem::{did_you_mean, excerpt, parse_json};
 
 /// Every query type, in alphabetical order.
-const TYPES: [QueryType; 11] = [
+const TYPES: [QueryType; 13] = [
     analyze::TYPE,
     annotations::TYPE,
     attribution::TYPE,
@@ -46,12 +51,25 @@ const TYPES: [QueryType; 11] = [
     metrics::TYPE,
     prompts::TYPE,
     runs::TYPE,
+    signals::TYPE,
     tradeoff::TYPE,
+    verdicts::TYPE,
 ];
 
 /// Fields that Grafana adds to a query or keeps in it.
-const GRAFANAS: [&str; 9] =
-    ["queryType", "refId", "datasource", "datasourceId", "hide", "intervalMs", "maxDataPoints", "key", "timeRange"];
+const GRAFANAS: [&str; 11] = [
+    "queryType",
+    "refId",
+    "datasource",
+    "datasourceId",
+    "hide",
+    "intervalMs",
+    "maxDataPoints",
+    "key",
+    "timeRange",
+    "queryCachingTTL",
+    "scopes",
+];
 
 /// A kind of question.
 pub(super) struct QueryType {
@@ -72,8 +90,14 @@ pub(super) struct Ask {
     pub(super) json: Map<String, Value>,
     /// The panel's time range, in nanoseconds since the epoch, both ends included.
     pub(super) range: Option<(i64, i64)>,
+    /// The time between two points of the panel's graph.
+    pub(super) interval: Duration,
     /// Whether an alert rule or an expression asks.
     pub(super) alert: bool,
+    /// The user's login, if there is a user.
+    pub(super) user: Option<String>,
+    /// What else came with the request.
+    pub(super) headers: Headers,
 }
 
 impl Ask {
@@ -81,6 +105,16 @@ impl Ask {
     fn own(&self) -> Map<String, Value> {
         let own = self.json.iter().filter(|(name, _)| !GRAFANAS.contains(&name.as_str()));
         own.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    /// The panel's time range.
+    fn times(&self) -> Result<(DateTime<Utc>, DateTime<Utc>), QueryError> {
+        match self.range {
+            Some((from, to)) if from < to => {
+                Ok((DateTime::from_timestamp_nanos(from), DateTime::from_timestamp_nanos(to)))
+            }
+            _ => Err(QueryError::Invalid("the request has no time range, or an empty one".to_owned())),
+        }
     }
 
     /// The query's own fields as `T`.
@@ -131,7 +165,7 @@ pub(super) async fn answer(named: &str, ask: Ask) -> Result<Vec<Frame>, QueryErr
     // The query inspector shows what was understood, not what was sent.
     let understood = format!("{} {}", kind.name, excerpt(&Value::Object(ask.own()).to_string()));
     let mut frames = (kind.answer)(ask).await?;
-    for frame in &mut frames {
+    for frame in frames.iter_mut().filter(|frame| frame.meta.executed_query.is_empty()) {
         frame.meta.executed_query.clone_from(&understood);
     }
     Ok(frames)

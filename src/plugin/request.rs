@@ -38,6 +38,12 @@ impl Headers {
     }
 }
 
+/// The login of the user behind a request; alert rules and public dashboards have none.
+pub(super) fn user(context: Option<&PluginContext>) -> Option<String> {
+    let login = &context?.user.as_ref()?.login;
+    (!login.is_empty()).then(|| login.clone())
+}
+
 /// The hour that ends now.
 pub(super) fn last_hour() -> TimeRange {
     let end = Utc::now().timestamp_nanos_opt().unwrap_or_default();

@@ -36,8 +36,8 @@ use serde_json::{Value, json};
 use tonic::{Request, Response, Status};
 
 use super::error::{QueryError, one_line};
+use super::instance::{Instance, Instances};
 use super::request::{Headers, NS_PER_MS, Role, last_hour};
-use super::settings::{Instance, Instances};
 use super::telemetry::Telemetry;
 use super::trace;
 use crate::loki::{self, LokiError};

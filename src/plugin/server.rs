@@ -20,8 +20,8 @@ use tonic::{Request, Status};
 use super::data::Data;
 use super::diagnostics::Diagnostics;
 use super::grpc::{Method, Unary};
+use super::instance::Instances;
 use super::resource::Resource;
-use super::settings::Instances;
 use super::stream::Stream;
 use super::telemetry::Telemetry;
 use super::wire::{Empty, HealthCheckRequest, HealthCheckResponse};
@@ -45,6 +45,7 @@ pub async fn serve(listener: TcpListener, stop: impl Future<Output = ()>) -> Res
     let instances = Arc::new(Instances::new(telemetry.store.clone()));
     let diagnostics = DiagnosticsServer::new(Diagnostics::new(Arc::clone(&instances), Arc::clone(&telemetry)));
     let resource = ResourceServer::new(Resource::new(Arc::clone(&instances), Arc::clone(&telemetry)));
+    let stream = StreamServer::new(Stream::new(Arc::clone(&instances)));
     let connections = TcpListenerStream::new(listener).map(|accepted| {
         // An answer is often smaller than a segment and must not wait for the peer's acknowledgement.
         accepted.inspect(|connection| drop(connection.set_nodelay(true)))
@@ -55,7 +56,7 @@ pub async fn serve(listener: TcpListener, stop: impl Future<Output = ()>) -> Res
         .add_service(Unary::new(Data::new(instances, telemetry)))
         .add_service(diagnostics.max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(resource.max_decoding_message_size(MAX_MESSAGE_BYTES))
-        .add_service(StreamServer::new(Stream).max_decoding_message_size(MAX_MESSAGE_BYTES))
+        .add_service(stream.max_decoding_message_size(MAX_MESSAGE_BYTES))
         .serve_with_incoming_shutdown(connections, end.clone().cancelled_owned());
     tokio::select! {
         result = server => result,

@@ -210,12 +210,14 @@ impl Ledger {
             room = if fits { room - file.size } else { 0 };
             fits
         });
-        let pieces = stream::iter(&files).map(|file| self.piece(file)).buffered(AT_A_TIME);
+        let kept = files.len();
+        // An async block, because a plain call would not be general enough for a boxed future.
+        let pieces = stream::iter(files).map(|file| async move { self.piece(&file).await }).buffered(AT_A_TIME);
         let pieces: Vec<Arc<Piece>> = pieces.try_collect().await?;
         let mut records: Vec<Arc<Record>> = pieces.iter().flat_map(|piece| piece.records.iter().cloned()).collect();
         records.sort_by_key(|record| record.at);
         let unreadable = pieces.iter().map(|piece| piece.unreadable).sum();
-        Ok(Lines { records, unreadable, left_out: all - files.len() })
+        Ok(Lines { records, unreadable, left_out: all - kept })
     }
 
     async fn listing(&self, days: Option<[&str; 2]>) -> Result<Vec<ObjectMeta>, StoreError> {

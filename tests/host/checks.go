@@ -28,6 +28,11 @@ var columns = map[string][]string{
 	"prompts":     {"prompt", "intent", "status", "released", "root_cause", "sha256", "run"},
 	"attribution": {"run", "case", "prompt", "prompt_sha256", "rendered_hash", "model", "commit", "settings"},
 	"annotations": {"time", "title", "text", "tags"},
+	"verdicts": {
+		"question", "namespace", "component", "severity", "root_cause", "summary", "age", "class", "model", "prompt",
+		"trace_id", "asked",
+	},
+	"signals": {"time", "failed"},
 }
 
 // checks counts what was expected and collects what was not.

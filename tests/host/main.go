@@ -39,6 +39,13 @@ type options struct {
 	full bool
 	// fires are the uids of the rules that must fire; all others must be silent.
 	fires string
+	// captures is the folder of what a real Loki answered; it is replayed for live questions.
+	captures string
+	// llama is the llama-server that answers them, model the name of the model it serves; without it the rules answer.
+	llama string
+	model string
+	// around is what was started because of these.
+	around *surroundings
 }
 
 func main() {
@@ -88,6 +95,9 @@ func parse(args []string, usage io.Writer) (options, error) {
 	flags.StringVar(&opts.provisioned, "provisioning", "", "check the dashboards and alert rules in `path`, as Grafana would show and evaluate them")
 	flags.BoolVar(&opts.full, "full", false, "with --provisioning: an empty panel is a failure")
 	flags.StringVar(&opts.fires, "fires", "", "with --provisioning: `uids` of the rules that must fire, with commas; all others must be silent")
+	flags.StringVar(&opts.captures, "loki", "", "`path` of captured answers of a Loki, which are replayed for live questions (needs --root)")
+	flags.StringVar(&opts.llama, "llama-server", "", "`path` of the llama-server that answers live questions; without it the rules do")
+	flags.StringVar(&opts.model, "model", "assay-demo-q4_0", "`name` of the model that it serves")
 	flags.DurationVar(&opts.timeout, "timeout", 30*time.Second, "deadline of each call")
 	if err := flags.Parse(args); err != nil {
 		return opts, err
@@ -103,6 +113,12 @@ func parse(args []string, usage io.Writer) (options, error) {
 
 // run does everything between the start of the plugin and its end, and always ends it.
 func run(opts options, out io.Writer) error {
+	around, err := surround(opts)
+	if err != nil {
+		return err
+	}
+	defer around.stop()
+	opts.around = around
 	host, err := start(opts)
 	if err != nil {
 		return err
@@ -155,6 +171,16 @@ func ask(ctx context.Context, host *host, opts options, out io.Writer) error {
 		queries, err = tour(ctx, host)
 		if err != nil {
 			return err
+		}
+		if opts.captures != "" {
+			states, err := host.follow(ctx)
+			if err != nil {
+				return fmt.Errorf("Live: %w", err)
+			}
+			report.progress(states)
+			checks.live(ctx, host, states)
+			queries = append(queries, liveQuestion, `{"queryType":"verdicts"}`, `{"queryType":"signals"}`,
+				`{"queryType":"signals","signal":"failed","by":"model"}`)
 		}
 	}
 	answers, err := host.query(ctx, opts.alert, roleAdmin, queries...)

@@ -73,7 +73,7 @@ func start(opts options) (*host, error) {
 
 // settings is the data source that a person would have saved in Grafana.
 func settings(opts options) (*dataSource, error) {
-	values := map[string]string{"storeUrl": storeURL(opts.store)}
+	values := map[string]any{"storeUrl": storeURL(opts.store)}
 	if opts.root != "" {
 		root, err := filepath.Abs(opts.root)
 		if err != nil {
@@ -81,12 +81,15 @@ func settings(opts options) (*dataSource, error) {
 		}
 		values["rootPath"] = root
 	}
+	if opts.around != nil && opts.around.modelURL != "" {
+		values["modelServers"] = []map[string]string{{"name": opts.model, "url": opts.around.modelURL}}
+	}
 	jsonData, err := json.Marshal(values)
 	if err != nil {
 		return nil, err
 	}
 	source := &dataSource{secrets: map[string]string{"hashKey": canary}}
-	source.stored = stored{ID: 1, UID: "assay", Name: "Assay", JSONData: jsonData}
+	source.stored = stored{ID: 1, UID: "assay", Name: "Assay", URL: opts.around.url(), JSONData: jsonData}
 	return source, nil
 }
 

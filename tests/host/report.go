@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -29,6 +30,19 @@ func (r *report) health(health *pluginv2.CheckHealthResponse) {
 		return
 	}
 	fmt.Fprintf(r.out, "health: %s: %s\n\n", health.Status, health.Message)
+}
+
+// progress prints what a channel said of a question on its way, each word once.
+func (r *report) progress(states []string) {
+	if r.format == "json" {
+		r.line(map[string]any{"live": states})
+		return
+	}
+	fmt.Fprintln(r.out, "live:")
+	for _, state := range slices.Compact(slices.Clone(states)) {
+		fmt.Fprintf(r.out, "  %s\n", state)
+	}
+	fmt.Fprintln(r.out)
 }
 
 func (r *report) answer(query string, answer *pluginv2.DataResponse) {

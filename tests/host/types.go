@@ -20,6 +20,7 @@ var kinds = map[string]data.FrameType{
 	"metrics":     data.FrameTypeTimeSeriesMulti,
 	"prompts":     data.FrameTypeTable,
 	"runs":        data.FrameTypeTable,
+	"verdicts":    data.FrameTypeTable,
 	"tradeoff":    data.FrameTypeNumericLong,
 }
 

@@ -4,6 +4,7 @@ mod faults;
 mod pages;
 mod refusals;
 mod replay;
+mod tail;
 mod tls;
 
 use assay::loki::{Client, Settings};

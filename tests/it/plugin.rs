@@ -5,6 +5,8 @@ mod bytes;
 mod endurance;
 mod health;
 mod host;
+mod live;
+mod live_faults;
 mod loki;
 mod push;
 mod queries;
@@ -80,10 +82,10 @@ async fn any_role_and_none_at_all_may_ask() {
 }
 
 #[tokio::test]
-async fn a_request_above_grpcs_default_limit_arrives() {
+async fn a_request_of_nearly_16_mib_arrives() {
     let (_store, settings) = empty_store();
     let host = Host::start(settings).await;
-    let answer = host.ask_one(json!({"queryType": "runs", "datasource": "x".repeat(6 << 20)})).await;
+    let answer = host.ask_one(json!({"queryType": "runs", "datasource": "x".repeat(15 << 20)})).await;
     assert_eq!((answer.status, answer.error.as_str()), (200, ""));
     assert!(answer.frames[0].len() < 1 << 20, "the answer repeats the question");
 }

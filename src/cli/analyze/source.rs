@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 
+use super::follow::Follow;
 use crate::cli::input::{self, LabelArgs};
 use crate::logql;
 use crate::loki;
@@ -41,18 +42,22 @@ pub(super) struct Source {
     /// Loki's tenant (X-Scope-OrgID).
     #[arg(long, value_name = "ID", requires = "loki", env = "ASSAY_LOKI_ORG_ID")]
     org_id: Option<String>,
+    /// Go on with what is logged, and tell whenever it has another shape. Ctrl-C ends it.
+    #[arg(long, requires = "loki", conflicts_with = "to")]
+    follow: bool,
 }
 
 impl Source {
-    pub(super) async fn read(&self, labels: &LabelArgs) -> Result<TextLog> {
+    /// The window, and its continuation where it is followed.
+    pub(super) async fn read(&self, labels: &LabelArgs) -> Result<(TextLog, Option<Follow>)> {
         match (&self.file, &self.loki, &self.query) {
-            (Some(file), _, _) => input::read(file, labels.labels()),
+            (Some(file), _, _) => Ok((input::read(file, labels.labels())?, None)),
             (None, Some(url), Some(query)) => self.fetch(url, query).await,
             _ => bail!("name a log: --file FILE, or --loki URL QUERY"),
         }
     }
 
-    async fn fetch(&self, url: &str, query: &str) -> Result<TextLog> {
+    async fn fetch(&self, url: &str, query: &str) -> Result<(TextLog, Option<Follow>)> {
         let client = loki::Client::new(&loki::Settings { org_id: self.org_id.clone(), ..loki::Settings::new(url) })?;
         let end = self.to.unwrap_or_else(Utc::now);
         let start = self.from.unwrap_or(end - self.since);
@@ -66,7 +71,8 @@ impl Source {
         let window = client.window(query, range, self.limit).await?;
         eprintln!("{} entries of {} streams, {start} to {end}", window.entries.len(), window.streams.len());
         let count = window.entries.len();
-        Ok(TextLog { window, lines: (1..=count).collect(), timed: count })
+        let follow = self.follow.then(|| Follow::new(&client, query, range, self.limit)).transpose()?;
+        Ok((TextLog { window, lines: (1..=count).collect(), timed: count }, follow))
     }
 }
 

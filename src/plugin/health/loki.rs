@@ -3,8 +3,8 @@
 use super::{Section, Status};
 use crate::loki::{Client, LokiError};
 use crate::plugin::error::one_line;
+use crate::plugin::instance::Instance;
 use crate::plugin::request::last_hour;
-use crate::plugin::settings::Instance;
 
 const NAME: &str = "loki";
 

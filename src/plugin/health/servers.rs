@@ -7,7 +7,11 @@ use crate::experiment::{Kind, ModelSpec, Models};
 use crate::installation::load_models;
 use crate::llama::Identity;
 use crate::model::ModelError;
-use crate::plugin::settings::{Instance, ModelServer};
+use crate::plugin::instance::Instance;
+use crate::plugin::settings::ModelServer;
+
+/// The section of what live questions go by.
+const LIVE: &str = "live analysis";
 
 /// How long a server may take to say what it serves.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -15,13 +19,25 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) async fn check(instance: &Instance) -> Vec<Section> {
     let live = match instance.live() {
         Ok(live) => live,
-        Err(error) => return vec![Section::new("live analysis", Status::Error, format!("Live analysis: {error}"))],
+        Err(error) => return vec![Section::new(LIVE, Status::Error, format!("Live analysis: {error}"))],
     };
     let root = instance.root().ok().flatten().map(std::path::Path::to_owned);
     let models = tokio::task::spawn_blocking(move || root.and_then(|root| load_models(&root).ok())).await;
     let models = models.ok().flatten();
     let sections = live.servers.iter().map(|server| section(server, models.as_ref()));
-    futures::future::join_all(sections).await
+    let mut sections = futures::future::join_all(sections).await;
+    sections.extend(desk(instance).await);
+    sections
+}
+
+/// What keeps live questions from being asked, where all that they need is set. The standing questions begin here, if
+/// nothing has begun them before.
+async fn desk(instance: &Instance) -> Option<Section> {
+    if !matches!((instance.loki(), instance.root()), (Ok(Some(_)), Ok(Some(_)))) {
+        return None;
+    }
+    let error = instance.desk().await.err()?;
+    Some(Section::new(LIVE, Status::Error, format!("Live analysis: {error}")))
 }
 
 async fn section(server: &ModelServer, models: Option<&Models>) -> Section {

@@ -1,117 +1,59 @@
-//! `analyze`: a stored verdict with its evidence. It never asks a model.
+//! `analyze`: a verdict with its evidence, of live logs or of a run of the harness.
 //!
-//! The verdict is the newest of a run, or that of a named case. The evidence is shown as log lines where the golden
-//! dataset is at hand and its digest is still, to the hash, the one that the model saw; else by its ids, with a notice.
+//! With `expr` or `question` it is about live logs ([`live`]), else it shows a stored verdict ([`stored`]).
 
-use std::path::Path;
+mod evidence;
+mod frames;
+mod live;
+mod stored;
 
-use chrono::Utc;
 use serde::Deserialize;
 
-use super::evidence::evidence;
+pub(super) use frames::severity;
+
 use super::{Ask, QueryType};
-use crate::frame::{Field, Frame, FrameType, Severity};
+use crate::frame::Frame;
 use crate::plugin::error::QueryError;
-use crate::problem::did_you_mean;
-use crate::run::{CaseResult, Run, RunRecord};
-use crate::store::Cache;
 
 /// `analyze` in the registry.
 pub(super) const TYPE: QueryType = QueryType { name: "analyze", answer: |ask| Box::pin(answer(ask)) };
 
 /// The query's own fields.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct Query {
+    /// LogQL: what to look at.
+    expr: String,
+    /// How far back to look, such as `15m`; without it the panel's range is looked at.
+    window: String,
+    /// The prompt version; without it, or with `route`, the routing rules choose.
+    prompt: String,
+    /// The model; without it what the route says, else the default one.
+    model: String,
+    /// The name of a standing question, in place of all of these.
+    question: String,
     /// The run: its id, a unique beginning of it, or an arm's name for its newest; without one the newest of all.
-    #[serde(default)]
-    run: Option<String>,
+    run: String,
     /// The case; without one the case that was answered last.
-    #[serde(default)]
-    case: Option<String>,
+    case: String,
     /// Which repeat of the case, from 0.
-    #[serde(default)]
     repeat: u32,
 }
 
 async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
     let query: Query = ask.fields()?;
-    let store = ask.instance.store()?;
-    let run = store.run(&wanted_run(&store, &query).await?).await?;
-    let result = wanted_result(&run, &query)?.clone();
-    let verdict = verdict_frame(&run.record, &result);
-    let root = ask.instance.root()?.map(Path::to_owned);
-    // Reading a dataset and digesting a window takes milliseconds to tenths of a second of one core.
-    let evidence = tokio::task::spawn_blocking(move || evidence(root.as_deref(), &run.record, &result)).await;
-    let evidence = evidence.map_err(|_| QueryError::Defect("the evidence could not be prepared".to_owned()))?;
-    Ok(match evidence {
-        Ok(lines) => vec![verdict, lines],
-        Err(reason) => vec![verdict.notice(Severity::Info, reason)],
-    })
-}
-
-async fn wanted_run(store: &Cache, query: &Query) -> Result<String, QueryError> {
-    if let Some(reference) = &query.run {
-        return Ok(store.find(reference).await?);
+    let set = |text: &String| !text.trim().is_empty();
+    let live = [("expr", &query.expr), ("question", &query.question)].into_iter().filter(|(_, text)| set(text)).count();
+    let stored = set(&query.run) || set(&query.case);
+    match (live, stored) {
+        (0, _) if [&query.window, &query.prompt, &query.model].into_iter().any(set) => Err(QueryError::Invalid(
+            "`window`, `prompt` and `model` belong to a query of live logs: give `expr`".to_owned(),
+        )),
+        (0, _) => stored::answer(ask, query).await,
+        (1, false) => live::answer(ask, query).await,
+        _ => Err(QueryError::Invalid(
+            "give one of `expr` (live logs), `question` (a standing question), or `run` and `case` (a stored verdict)"
+                .to_owned(),
+        )),
     }
-    // A damaged run is not the newest: there may be a sound one before it.
-    let newest = store.records(1, |_| true).await?;
-    if let Some(record) = newest.records.first() {
-        return Ok(record.plan.id.clone());
-    }
-    Err(QueryError::Missing(format!("no run is published in {}: `assay eval run` makes one", store.store().url())))
-}
-
-fn wanted_result<'r>(run: &'r Run, query: &Query) -> Result<&'r CaseResult, QueryError> {
-    let id = &run.record.plan.id;
-    let Some(case) = &query.case else {
-        let newest = run.results.iter().max_by_key(|result| result.answer.at);
-        return newest.ok_or_else(|| QueryError::Missing(format!("run {id} has no answers")));
-    };
-    let of_case = || run.results.iter().filter(|result| result.answer.case == *case);
-    if let Some(result) = of_case().find(|result| result.answer.repeat == query.repeat) {
-        return Ok(result);
-    }
-    Err(QueryError::Missing(match of_case().count() {
-        0 => {
-            let hint = did_you_mean(case, run.results.iter().map(|result| result.answer.case.as_str()));
-            format!("run {id} has no case `{case}`{}", hint.map(|hint| format!(": {hint}")).unwrap_or_default())
-        }
-        repeats => {
-            format!("run {id} has {repeats} repeats of case `{case}`, counted from 0: there is no {}", query.repeat)
-        }
-    }))
-}
-
-fn verdict_frame(record: &RunRecord, result: &CaseResult) -> Frame {
-    let (answer, plan) = (&result.answer, &record.plan);
-    let verdict = answer.verdict.as_ref();
-    let age = (Utc::now() - answer.at).to_std().ok().map(|age| age.as_secs_f64());
-    let one = |name: &str, text: Option<String>| Field::text_or_null(name, [text]);
-    let mut frame = Frame::new("verdict", FrameType::Table)
-        .with(Field::time_or_null("asked", [answer.at.timestamp_nanos_opt()]))
-        .with(Field::float_or_null("age", [age]).shown(|config| config.unit("s").decimals(0)))
-        .with(one("outcome", Some(answer.class.to_string())))
-        .with(one("severity", verdict.map(|verdict| verdict.severity.to_string())).shown(super::severity_colours))
-        .with(one("root_cause", verdict.map(|verdict| verdict.root_cause.clone())))
-        .with(one("components", verdict.map(|verdict| verdict.components.join(", "))))
-        .with(one("summary", verdict.map(|verdict| verdict.summary.clone())))
-        .with(one("evidence", verdict.map(|verdict| verdict.evidence.join(", "))))
-        .with(one("reason", answer.reason.clone()))
-        .with(one("case", Some(answer.case.clone())))
-        .with(one("true_root_cause", Some(result.target_root_cause.clone())))
-        .with(one("true_severity", Some(result.target_severity.to_string())).shown(super::severity_colours))
-        .with(Field::int("lines", [i64::from(answer.asked.lines)]))
-        .with(Field::float("latency", [answer.latency_ms]).shown(|config| config.unit("ms").decimals(0)))
-        .with(Field::int("tokens", [i64::from(answer.usage.prompt_tokens) + i64::from(answer.usage.completion_tokens)]))
-        .with(one("prompt", Some(answer.asked.prompt.clone())))
-        .with(one("model", Some(plan.arm.model.clone())))
-        .with(one("run", Some(plan.id.clone())));
-    if plan.sample {
-        frame = frame.notice(Severity::Warning, "sample data: resampled from another run, no model was asked");
-    }
-    if plan.model.spec.demo {
-        frame = frame.notice(Severity::Warning, "this is a demo model's verdict: expect it to be weak");
-    }
-    frame
 }

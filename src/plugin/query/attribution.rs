@@ -1,18 +1,21 @@
-//! `attribution`: from a rendered prompt's hash, or a run and a case, to everything that made the answer.
+//! `attribution`: from a trace, the hash of a rendered prompt or of an answer, a question, or a run and a case, to
+//! everything that made the answer: of the harness, from its runs, and online, from the ledger.
 //!
-//! A hash may be given whole or by its first digits, at least eight. The store keeps hashes only: no log or prompt text
-//! comes out of it.
+//! A trace id or a hash may be given whole or by its first digits, at least eight. The store keeps hashes only: no log or
+//! prompt text comes out of it.
+
+mod row;
 
 use std::sync::Arc;
 
+use row::Row;
 use serde::Deserialize;
-use serde_json::json;
 
 use super::select::MAX_RUNS;
 use super::{Ask, QueryType, shown};
 use crate::frame::{Field, Frame, FrameType, Severity};
 use crate::plugin::error::QueryError;
-use crate::run::{CaseResult, Plan, Run};
+use crate::run::{CaseResult, Run};
 use crate::store::{Cache, Listed, StoreError, beginning};
 
 /// `attribution` in the registry.
@@ -27,7 +30,7 @@ const MOST: usize = 100;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Query {
-    /// Hash of the rendered prompt, or its first digits.
+    /// A trace id, the hash of a rendered prompt or of an answer, the key of a question, or the first digits of one.
     #[serde(default)]
     hash: Option<String>,
     /// The run: its id, a unique beginning of it, or an arm's name for its newest.
@@ -38,7 +41,7 @@ struct Query {
     case: Option<String>,
 }
 
-/// An answer that was asked for.
+/// An answer of a run.
 struct Found {
     run: Arc<Run>,
     row: usize,
@@ -48,10 +51,6 @@ impl Found {
     fn result(&self) -> &CaseResult {
         &self.run.results[self.row]
     }
-
-    fn plan(&self) -> &Plan {
-        &self.run.record.plan
-    }
 }
 
 async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
@@ -59,31 +58,43 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
     let cache = ask.instance.store()?;
     let set = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     let (hash, run, case) = (set(query.hash), set(query.run), set(query.case));
-    let (mut found, unread) = match (hash, run) {
-        (Some(hash), None) => by_hash(&cache, &hash).await?,
+    let mut losses = Vec::new();
+    let mut rows = Vec::new();
+    let mut found = match (hash, run) {
+        (Some(hash), None) => {
+            let (found, unread) = by_hash(&cache, &hash).await?;
+            if unread > 0 {
+                losses.push(format!("{unread} runs are damaged and were not looked into"));
+            }
+            let lines = ask.instance.ledger()?.find(&hash).await?;
+            if lines.unreadable + lines.left_out > 0 {
+                losses.push("parts of the ledger could not be looked into".to_owned());
+            }
+            rows.extend(lines.records.iter().filter(|_| case.is_none()).map(|record| Row::of_record(record)));
+            found
+        }
         (hash, Some(run)) => {
             let run = cache.run(&cache.find(&run).await?).await?;
-            (of_run(&run, |row| hash.as_deref().is_none_or(|hash| has_hash(row, hash))), 0)
+            of_run(&run, |row| hash.as_deref().is_none_or(|hash| has_hash(row, hash)))
         }
         (None, None) => {
             return Err(QueryError::Invalid("nothing to look for: give `hash`, or `run` and `case`".to_owned()));
         }
     };
     found.retain(|found| case.as_ref().is_none_or(|case| found.result().answer.case == *case));
-    if found.is_empty() {
-        let hint = "only answers of published runs are known; a hash is of the rendered prompt";
+    rows.extend(found.iter().map(|found| Row::of_run(&found.run.record.plan, found.result())));
+    if rows.is_empty() {
+        let hint =
+            "published runs and the ledger were looked into; a hash is a trace id, or of a rendered prompt or answer";
         return Err(QueryError::Missing(format!("no such answer is in {}: {hint}", cache.store().url())));
     }
-    let more = found.len().saturating_sub(MOST);
-    found.truncate(MOST);
-    let mut frame = frame(&ask, &found);
+    let more = rows.len().saturating_sub(MOST);
+    rows.truncate(MOST);
+    let mut frame = frame(&ask, &rows);
     if more > 0 {
         frame = frame.notice(Severity::Info, format!("{more} further answers: name a case, or more digits"));
     }
-    if unread > 0 {
-        frame = frame.notice(Severity::Warning, format!("{unread} runs are damaged and were not looked into"));
-    }
-    Ok(vec![frame])
+    Ok(vec![losses.into_iter().fold(frame, |frame, loss| frame.notice(Severity::Warning, loss))])
 }
 
 /// Answers whose rendered prompt has a hash, newest run first, and the number of runs that could not be read.
@@ -91,8 +102,7 @@ async fn by_hash(cache: &Cache, hash: &str) -> Result<(Vec<Found>, usize), Query
     let digits = hash.rsplit(':').next().unwrap_or_default().to_ascii_lowercase();
     let is_hex = digits.chars().all(|c| c.is_ascii_hexdigit());
     if !is_hex || digits.len() < FEWEST_DIGITS {
-        let message =
-            format!("field `hash`: give at least {FEWEST_DIGITS} hexadecimal digits of a rendered prompt's hash");
+        let message = format!("field `hash`: give at least {FEWEST_DIGITS} hexadecimal digits of a trace id or a hash");
         return Err(QueryError::Invalid(message));
     }
     let wanted = range(&digits);
@@ -135,48 +145,35 @@ fn of_run(run: &Arc<Run>, wanted: impl Fn(&CaseResult) -> bool) -> Vec<Found> {
     rows.map(|(row, _)| Found { run: Arc::clone(run), row }).collect()
 }
 
-fn frame(ask: &Ask, found: &[Found]) -> Frame {
-    let text = |name: &str, of: &dyn Fn(&Found) -> Option<String>| Field::text_or_null(name, found.iter().map(of));
-    let plan = |name: &str, of: &dyn Fn(&Plan) -> Option<String>| text(name, &|found| of(found.plan()));
-    let answers = Field::text("case", found.iter().map(|found| &found.result().answer.case));
+fn frame(ask: &Ask, rows: &[Row]) -> Frame {
+    let text =
+        |name: &str, of: fn(&Row) -> &Option<String>| Field::text_or_null(name, rows.iter().map(|row| of(row).clone()));
     let mut frame = Frame::new("attribution", FrameType::Table)
-        .with(Field::time_or_null("asked", found.iter().map(|found| found.result().answer.at.timestamp_nanos_opt())))
-        .with(plan("run", &|plan| Some(plan.id.clone())).shown(|config| config.link(shown::to_cases(&ask.instance))))
-        .with(answers.shown(|config| config.link(shown::to_verdict(&ask.instance))))
-        .with(Field::int("repeat", found.iter().map(|found| i64::from(found.result().answer.repeat))))
-        .with(text("outcome", &|found| Some(found.result().answer.class.to_string())))
-        .with(text("prompt", &|found| Some(found.result().answer.asked.prompt.clone())))
-        .with(text("prompt_sha256", &|found| {
-            found.plan().pipeline.prompts.get(&found.result().answer.asked.prompt).cloned()
-        }))
-        .with(text("route", &|found| found.result().answer.asked.route.clone()))
-        .with(text("rendered_hash", &|found| Some(found.result().answer.asked.rendered_hash.clone())))
-        .with(plan("model", &|plan| Some(plan.arm.model.clone())))
-        .with(plan("quantization", &|plan| Some(plan.model.spec.quantization.clone())))
-        .with(plan("gguf_sha256", &|plan| plan.model.gguf_sha256.clone()))
-        .with(plan("fingerprint", &|plan| plan.model.fingerprint.clone()))
-        .with(plan("llama_cpp", &|plan| plan.model.build_info.clone()))
-        .with(plan("dataset", &|plan| Some(plan.dataset.name.clone())))
-        .with(plan("dataset_sha256", &|plan| Some(plan.dataset.sha256.clone())))
-        .with(plan("assay", &|plan| Some(plan.environment.assay_version.clone())))
-        .with(plan("commit", &|plan| plan.environment.commit.clone()))
-        .with(Field::bool_or_null("dirty", found.iter().map(|found| found.plan().environment.dirty)))
-        .with(Field::json("settings", found.iter().map(|found| settings(found.plan()))));
-    frame.meta.row_id_fields = vec![1, 2, 3];
+        .with(Field::time_or_null("asked", rows.iter().map(|row| row.at.timestamp_nanos_opt())))
+        .with(text("run", |row| &row.run).shown(|config| config.link(shown::to_cases(&ask.instance))))
+        .with(text("case", |row| &row.case).shown(|config| config.link(shown::to_verdict(&ask.instance))))
+        .with(Field::int_or_null("repeat", rows.iter().map(|row| row.repeat)))
+        .with(text("question", |row| &row.question))
+        .with(Field::text("outcome", rows.iter().map(|row| row.class.as_str())).shown(shown::outcome_colours))
+        .with(Field::text("prompt", rows.iter().map(|row| &row.asked.prompt)))
+        .with(text("prompt_sha256", |row| &row.prompt_sha256))
+        .with(text("route", |row| &row.asked.route))
+        .with(Field::text("rendered_hash", rows.iter().map(|row| &row.asked.rendered_hash)))
+        .with(text("output_hash", |row| &row.output_hash))
+        .with(text("trace_id", |row| &row.trace_id).shown(|config| shown::to_trace(config, &ask.instance)))
+        .with(Field::text("model", rows.iter().map(|row| &row.model)))
+        .with(Field::text("quantization", rows.iter().map(|row| &row.quantization)))
+        .with(text("gguf_sha256", |row| &row.gguf_sha256))
+        .with(text("fingerprint", |row| &row.fingerprint))
+        .with(text("llama_cpp", |row| &row.build_info))
+        .with(text("dataset", |row| &row.dataset))
+        .with(text("dataset_sha256", |row| &row.dataset_sha256))
+        .with(text("assay", |row| &row.assay))
+        .with(text("commit", |row| &row.commit))
+        .with(Field::bool_or_null("dirty", rows.iter().map(|row| row.dirty)))
+        .with(Field::json("settings", rows.iter().map(|row| row.settings.clone())));
+    frame.meta.row_id_fields = vec![0, 1, 2, 3, 4];
     frame
-}
-
-/// Everything else that shaped the answer.
-fn settings(plan: &Plan) -> serde_json::Value {
-    json!({
-        "sampling": plan.arm.sampling, "digest_tokens": plan.arm.digest_tokens,
-        "profile": plan.experiment.profile, "timeout_s": plan.experiment.timeout_s, "seed": plan.experiment.seed,
-        "context_tokens": plan.model.context_tokens, "slots": plan.model.slots, "threads": plan.model.threads,
-        "chat_template_sha256": plan.model.chat_template_sha256,
-        "redaction": plan.pipeline.redaction, "digest": plan.pipeline.digest, "scorer": plan.pipeline.scorer,
-        "ontology": plan.pipeline.ontology, "routes_sha256": plan.pipeline.routes_sha256,
-        "cpu": plan.environment.cpu, "os": plan.environment.os,
-    })
 }
 
 #[cfg(test)]

@@ -3,10 +3,15 @@
 use serde_json::{Value, json};
 
 use crate::frame::{Config, Field, Internal, Link, Thresholds};
-use crate::plugin::settings::Instance;
+use crate::ontology::{NONE, Severity};
+use crate::plugin::instance::Instance;
 use crate::score::{Metric, Unit};
 use crate::stats::Direction;
 use crate::stream::Labels;
+use crate::verdict::Verdict;
+
+/// The metric of how long a model takes, as Prometheus names it.
+const DURATION: &str = "gen_ai_client_inference_duration_seconds";
 
 /// Unit, bounds, thresholds and meaning of a metric's values.
 pub(super) fn metric(config: Config, metric: Metric) -> Config {
@@ -59,4 +64,46 @@ pub(super) fn to_cases(instance: &Instance) -> Link {
 pub(super) fn to_verdict(instance: &Instance) -> Link {
     let query = json!({"queryType": "analyze", "run": "${__data.fields.run}", "case": "${__data.fields.case}"});
     link(instance, "Verdict and evidence", query)
+}
+
+/// Links a trace id to its trace, where the data source with the traces is set.
+pub(super) fn to_trace(config: Config, instance: &Instance) -> Config {
+    let Some(uid) = instance.links().tempo else { return config };
+    // What Tempo's query editor makes of a trace id.
+    config.link(to_other("Trace", uid, json!({"queryType": "traceql", "query": "${__value.raw}", "refId": "A"})))
+}
+
+/// Links to the logs that were looked at, where the data source with the logs is set.
+pub(super) fn to_logs(config: Config, instance: &Instance, expr: &str) -> Config {
+    let Some(uid) = instance.links().loki else { return config };
+    config.link(to_other("Logs", uid, json!({"expr": expr, "refId": "A"})))
+}
+
+/// Links a duration to how long the model has taken of late, where the data source with the metrics is set.
+pub(super) fn to_latency(config: Config, instance: &Instance, model: &str) -> Config {
+    let Some(uid) = instance.links().prometheus else { return config };
+    let buckets = format!("{DURATION}_bucket{{gen_ai_request_model={model:?}}}[$__rate_interval]");
+    let expr = format!("histogram_quantile(0.95, sum by (le) (rate({buckets})))");
+    config.link(to_other("p95 of this model", uid, json!({"expr": expr, "refId": "A"})))
+}
+
+fn to_other(title: &str, uid: String, query: Value) -> Link {
+    let internal = Internal { query, datasource_uid: uid, datasource_name: String::new() };
+    Link { title: title.to_owned(), internal: Some(internal), ..Link::default() }
+}
+
+/// The colours of outcomes.
+pub(super) fn outcome_colours(config: Config) -> Config {
+    config.colours(&[("ok", "green"), ("abstained", "blue"), ("ungrounded", "orange")])
+}
+
+/// The severity of a verdict as a number: 0 (information, or no fault) to 3 (critical).
+pub(super) fn severity_number(verdict: &Verdict) -> f64 {
+    match verdict.severity {
+        _ if verdict.root_cause == NONE => 0.0,
+        Severity::Info => 0.0,
+        Severity::Warning => 1.0,
+        Severity::Error => 2.0,
+        Severity::Critical => 3.0,
+    }
 }

@@ -15,7 +15,7 @@ use crate::score::Metric;
 /// Runs that are looked at, newest first.
 const RUNS: usize = 1_000;
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "arms",
     "banner",
     "baselines",
@@ -26,6 +26,7 @@ const NAMES: [&str; 12] = [
     "models",
     "prompts",
     "quantizations",
+    "questions",
     "runs",
     "splits",
 ];
@@ -38,6 +39,11 @@ pub(super) async fn answer(call: &Call, name: &str) -> Answer {
     if name == "metrics" {
         let metrics = Metric::ALL.into_iter().filter(|metric| !metric.is_part());
         return Ok((200, metrics.map(|metric| option(metric.as_str(), &spelled(metric.as_str()))).collect()));
+    }
+    if name == "questions" {
+        // Whatever is listed here can be asked for by its name.
+        let live = call.instance.live()?;
+        return Ok((200, live.standing.iter().map(|question| option(&question.name, &question.name)).collect()));
     }
     let cache = call.instance.store()?;
     if name == "baselines" {

@@ -41,7 +41,6 @@ pub(super) const KEYS: [&str; 12] = [
 const SHORTEST_SCHEDULE: Duration = Duration::from_secs(10);
 
 /// The section.
-#[allow(dead_code, reason = "the desk takes the rest")]
 #[derive(Debug, Clone)]
 pub(in crate::plugin) struct Live {
     /// Model servers, by the names of `models.toml`.

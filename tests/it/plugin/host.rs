@@ -79,6 +79,10 @@ pub(super) struct Host {
     pub(super) secrets: HashMap<String, String>,
     /// The data source's own address: Loki's.
     pub(super) url: String,
+    /// The user of basic authentication there.
+    pub(super) basic_auth: Option<&'static str>,
+    /// The time range of queries, in milliseconds; without one the hour that ends now.
+    pub(super) range: Option<(i64, i64)>,
     settings: Value,
     pub(super) handshake: String,
     stdout: BufReader<ChildStdout>,
@@ -117,13 +121,27 @@ impl Host {
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
         let (headers, secrets) = (HashMap::new(), HashMap::new());
         let (role, traceparent) = (Some("Admin"), None);
-        let url = String::new();
-        Self { child, channel, role, headers, traceparent, secrets, url, settings, handshake, stdout, log }
+        let (url, basic_auth, range) = (String::new(), None, Some(RANGE));
+        Self {
+            child,
+            channel,
+            role,
+            headers,
+            traceparent,
+            secrets,
+            url,
+            basic_auth,
+            range,
+            settings,
+            handshake,
+            stdout,
+            log,
+        }
     }
 
     pub(super) fn context(&self) -> Option<PluginContext> {
         let mut secrets = self.secrets.clone();
-        secrets.insert("hashKey".to_owned(), CANARY.to_owned());
+        secrets.entry("hashKey".to_owned()).or_insert_with(|| CANARY.to_owned());
         Some(PluginContext {
             org_id: 1,
             plugin_id: "assay-logs-datasource".to_owned(),
@@ -131,6 +149,8 @@ impl Host {
             data_source_instance_settings: Some(DataSourceInstanceSettings {
                 uid: "assay".to_owned(),
                 url: self.url.clone(),
+                basic_auth_enabled: self.basic_auth.is_some(),
+                basic_auth_user: self.basic_auth.unwrap_or_default().to_owned(),
                 json_data: self.settings.to_string().into_bytes(),
                 decrypted_secure_json_data: secrets,
                 last_updated_ms: 1,
@@ -158,7 +178,7 @@ impl Host {
 
     /// Asks queries `A`, `B`, … and gives their answers in that order.
     pub(super) async fn ask(&self, queries: &[&[u8]]) -> Vec<DataResponse> {
-        let queries: Vec<DataQuery> = (0..).zip(queries).map(|(id, json)| query(id, json)).collect();
+        let queries: Vec<DataQuery> = (0..).zip(queries).map(|(id, json)| query(id, json, self.range)).collect();
         let ids: Vec<String> = queries.iter().map(|query| query.ref_id.clone()).collect();
         let question = QueryDataRequest { plugin_context: self.context(), queries, headers: self.headers.clone() };
         let mut answers: QueryDataResponse = self.call("/pluginv2.Data/QueryData", question).await.unwrap();
@@ -220,14 +240,18 @@ impl Host {
     }
 }
 
-fn query(id: usize, json: &[u8]) -> DataQuery {
+fn query(id: usize, json: &[u8], range: Option<(i64, i64)>) -> DataQuery {
+    let (from, to) = range.unwrap_or_else(|| {
+        let now = chrono::Utc::now().timestamp_millis();
+        (now - 3_600_000, now + 60_000)
+    });
     let named: Option<String> =
         serde_json::from_slice::<Value>(json).ok().and_then(|json| Some(json.get("queryType")?.as_str()?.to_owned()));
     DataQuery {
         ref_id: if id < 26 { char::from(b'A' + id as u8).to_string() } else { format!("Q{id}") },
         query_type: named.unwrap_or_default(),
         json: json.to_vec(),
-        time_range: Some(TimeRange { from_epoch_ms: RANGE.0, to_epoch_ms: RANGE.1 }),
+        time_range: Some(TimeRange { from_epoch_ms: from, to_epoch_ms: to }),
         ..Default::default()
     }
 }

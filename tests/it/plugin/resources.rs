@@ -158,6 +158,8 @@ async fn an_editor_learns_labels_models_questions_and_costs() {
         json!({"name": "shop", "expr": "{namespace=\"shop\"}", "every": "5m", "window": "90m",
         "prompt": null, "model": null})
     );
+    let (_, names) = host.resource("GET", "variables/questions", "").await;
+    assert_eq!(names, json!([{"value": "shop", "text": "shop"}]));
     let (_, models) = host.resource("GET", "models", "").await;
     assert_eq!(
         (models[0]["name"].as_str(), &models[0]["default"], &models[0]["loaded"]),

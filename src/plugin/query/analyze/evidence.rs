@@ -7,26 +7,38 @@
 use std::fs;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::count;
 use crate::analyze::Prepared;
 use crate::digest::{Budget, Level, Shown};
 use crate::frame::{Field, Frame, FrameType, Visualisation};
 use crate::golden::Case;
+use crate::http::Secret;
 use crate::installation::Installation;
 use crate::plugin::error::one_line;
+use crate::plugin::query::count;
 use crate::plugin::settings::ROOT_PATH;
 use crate::run::{CaseResult, RunRecord};
 
 /// The cited log lines, or the reason for which there are none.
-pub(super) fn evidence(root: Option<&Path>, record: &RunRecord, result: &CaseResult) -> Result<Frame, String> {
+pub(super) fn evidence(
+    root: Option<&Path>,
+    hash_key: Option<&Secret>,
+    record: &RunRecord,
+    result: &CaseResult,
+) -> Result<Frame, String> {
     let Some(verdict) = &result.answer.verdict else { return Err("there is no verdict, hence no evidence".to_owned()) };
     let Some(root) = root else {
         return Err(format!("the store keeps no log lines: set `{ROOT_PATH}` in the settings to see the evidence"));
     };
     let away = |reason: String| format!("the evidence cannot be shown as log lines: {}", one_line(&reason));
-    let installation = Installation::load(root).map_err(|problem| away(problem.to_string()))?;
+    let mut installation = Installation::load(root).map_err(|problem| away(problem.to_string()))?;
+    // The hash says which of the two it is; the key of the settings goes before the environment's.
+    match hash_key {
+        _ if result.answer.asked.rendered_hash.starts_with("sha256:") => installation.pipeline.hash_key = None,
+        Some(key) => installation.pipeline.hash_key = Some(key.expose().as_bytes().to_vec()),
+        None => {}
+    }
     let case = find(root, &record.plan.dataset.name, &result.answer.case).map_err(away)?;
     let prepared = prepare(&installation, case, record).map_err(away)?;
     if prepared.rendered.hash != result.answer.asked.rendered_hash {
@@ -57,17 +69,44 @@ fn prepare<'i>(installation: &'i Installation, case: Case, record: &RunRecord) -
     installation.pipeline.prepare(case.window, &arm.choice, budget)
 }
 
-/// Log lines as the data plane contract has them: the exemplar of each cited template, redacted.
+/// The exemplar of each cited template, redacted.
 fn lines(prepared: &Prepared<'_>, cited: &[&Shown]) -> Frame {
-    let entries = || cited.iter().filter_map(|shown| Some((*shown, prepared.window.entries.get(shown.exemplar)?)));
-    let labels = entries().map(|(_, entry)| json!(prepared.window.streams.get(entry.stream as usize)));
+    let line = |shown: &&Shown| {
+        let entry = prepared.window.entries.get(shown.exemplar)?;
+        Some(CitedLine {
+            ts: entry.ts,
+            line: entry.line.clone(),
+            level: shown.level,
+            id: shown.id.clone(),
+            labels: json!(prepared.window.streams.get(entry.stream as usize)),
+            count: shown.count,
+        })
+    };
+    log_lines(&cited.iter().filter_map(line).collect::<Vec<_>>())
+}
+
+/// A log line that a verdict cites.
+pub(super) struct CitedLine {
+    /// Nanoseconds since the Unix epoch.
+    pub(super) ts: i64,
+    pub(super) line: String,
+    pub(super) level: Level,
+    /// The id of its template in the digest.
+    pub(super) id: String,
+    pub(super) labels: Value,
+    /// How often its template occurs.
+    pub(super) count: usize,
+}
+
+/// Log lines as the data plane contract has them.
+pub(super) fn log_lines(cited: &[CitedLine]) -> Frame {
     let mut frame = Frame::new("evidence", FrameType::LogLines)
-        .with(Field::time("timestamp", entries().map(|(_, entry)| entry.ts)))
-        .with(Field::text("body", entries().map(|(_, entry)| entry.line.clone())))
-        .with(Field::text("severity", entries().map(|(shown, _)| level(shown.level))))
-        .with(Field::text("id", entries().map(|(shown, _)| shown.id.clone())))
-        .with(Field::json("labels", labels))
-        .with(Field::int("count", entries().map(|(shown, _)| count(shown.count))));
+        .with(Field::time("timestamp", cited.iter().map(|cited| cited.ts)))
+        .with(Field::text("body", cited.iter().map(|cited| &cited.line)))
+        .with(Field::text("severity", cited.iter().map(|cited| level(cited.level))))
+        .with(Field::text("id", cited.iter().map(|cited| &cited.id)))
+        .with(Field::json("labels", cited.iter().map(|cited| cited.labels.clone())))
+        .with(Field::int("count", cited.iter().map(|cited| count(cited.count))));
     frame.meta.visualisation = Some(Visualisation::Logs);
     frame
 }

@@ -1,0 +1,133 @@
+//! The desk of a data source, made of its settings and of the installation's files.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::error::{QueryError, one_line};
+use super::instance::Instance;
+use super::settings::{Live, ROOT_PATH};
+use crate::installation::Installation;
+use crate::live::{Capacity, Clock, Desk, Limits, ModelServer, Question, Source, Span, Standing};
+use crate::redact::Redactor;
+
+/// How often the installation's files are looked at.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// The files by which a changed installation is known: a released prompt stands in the lock.
+const FILES: [&str; 3] = ["prompts/prompts.lock", "prompts/routes.toml", "models/models.toml"];
+
+/// What is known of those files.
+type Stamps = [Option<(SystemTime, u64)>; FILES.len()];
+
+/// An open desk.
+#[derive(Debug)]
+pub(super) struct Opened {
+    desk: Arc<Desk>,
+    stamps: Stamps,
+    looked: Instant,
+}
+
+impl Opened {
+    /// The desk that is open, or a new one where there is none or the installation has changed.
+    pub(super) async fn desk(
+        opened: &mut Option<Self>,
+        instance: &Instance,
+        capacity: &Capacity,
+    ) -> Result<Arc<Desk>, QueryError> {
+        let root = instance.root()?.map(Path::to_owned).ok_or_else(|| {
+            let message = format!("no prompts are at hand: set `{ROOT_PATH}` to the folder with prompts/ and models/");
+            QueryError::Settings(message)
+        })?;
+        if let Some(known) = opened.as_mut() {
+            if known.looked.elapsed() < LOOK {
+                return Ok(known.get());
+            }
+            known.looked = Instant::now();
+            if known.stamps == stamps(&root) {
+                return Ok(known.get());
+            }
+        }
+        let stamps = stamps(&root);
+        // The old one goes first: its standing questions and those of the new one are the same.
+        *opened = None;
+        let desk = Arc::new(Desk::open(source(instance, root).await?, capacity)?);
+        *opened = Some(Self { desk: Arc::clone(&desk), stamps, looked: Instant::now() });
+        Ok(desk)
+    }
+
+    fn get(&self) -> Arc<Desk> {
+        Arc::clone(&self.desk)
+    }
+}
+
+fn stamps(root: &Path) -> Stamps {
+    FILES.map(|file| {
+        let meta = std::fs::metadata(root.join(file)).ok()?;
+        Some((meta.modified().ok()?, meta.len()))
+    })
+}
+
+/// Everything that the desk works with.
+async fn source(instance: &Instance, root: PathBuf) -> Result<Source, QueryError> {
+    let live = instance.live()?;
+    let loki = instance.loki()?.ok_or_else(|| {
+        let message = "no live logs can be read: give Loki's URL in the settings of the data source";
+        QueryError::Settings(message.to_owned())
+    })?;
+    let installation = tokio::task::spawn_blocking(move || Installation::load(&root)).await;
+    let installation = installation.map_err(|_| QueryError::Defect("the installation could not be read".to_owned()))?;
+    let mut installation = installation.map_err(|problem| QueryError::Settings(one_line(&problem)))?;
+    installation.pipeline.redactor = Redactor::new(live.policy);
+    if let Some(key) = &live.hash_key {
+        installation.pipeline.hash_key = Some(key.expose().as_bytes().to_vec());
+    }
+    let models = live.servers.iter().map(|server| {
+        let spec = installation.models.get(&server.name).map_err(QueryError::Settings)?.clone();
+        Ok(ModelServer { spec, client: server.client.clone() })
+    });
+    Ok(Source {
+        org: instance.org,
+        uid: instance.uid.clone(),
+        tenant: instance.tenant().map(str::to_owned),
+        models: models.collect::<Result<_, QueryError>>()?,
+        installation: Arc::new(installation),
+        loki,
+        default_model: live.default_model.clone(),
+        guard: live.guard,
+        limits: limits(live),
+        cache: Some(cache(instance, live)),
+        // A store that is away is told by the health check; it keeps no question from being answered.
+        ledger: instance.ledger().ok(),
+        standing: live.standing.iter().map(standing).collect(),
+        clock: Clock::system(),
+    })
+}
+
+fn limits(live: &Live) -> Limits {
+    Limits {
+        digest_tokens: live.budget,
+        max_lines: live.max_lines,
+        fresh_for: live.fresh_for,
+        max_age: live.max_age,
+        timeout: live.timeout,
+        queue: live.queue,
+        ..Limits::default()
+    }
+}
+
+/// Where verdicts are kept: where the settings say, else beside a store that is a folder, else with the process.
+fn cache(instance: &Instance, live: &Live) -> PathBuf {
+    let beside = || instance.store_folder().filter(|folder| folder.is_dir()).map(|folder| folder.join("verdicts"));
+    live.cache_path.clone().or_else(beside).unwrap_or_else(|| std::env::temp_dir().join("assay-verdicts"))
+}
+
+fn standing(asked: &super::settings::Standing) -> Standing {
+    let question = Question {
+        expr: asked.expr.trim().to_owned(),
+        span: Span::Latest(asked.window),
+        prompt: asked.prompt.clone(),
+        model: asked.model.clone(),
+    };
+    Standing { name: asked.name.clone(), question, every: asked.every }
+}
