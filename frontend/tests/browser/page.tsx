@@ -24,7 +24,7 @@ import * as reactDom from 'react-dom';
 import { createRoot } from 'react-dom/client';
 import * as rxjs from 'rxjs';
 import * as rxjsOperators from 'rxjs/operators';
-import plugin from '../../dist/plugin.json';
+import plugin from '../../src/plugin.json';
 import type { AssayQuery } from '../../src/types';
 import { setServices } from './services';
 
