@@ -1,10 +1,17 @@
 #!/usr/bin/env bash
-# build.sh WORK [MINUTES]: trains on what prepare.sh made and writes the two GGUF files into WORK.
+# build.sh WORK [MINUTES]: trains on what prepare.sh made, in two stages, and writes the three GGUF files into WORK.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(cd "$1" && pwd)
+all=${2:-165}
 [ -x "$work/venv/bin/python" ] || { python3 -m venv "$work/venv"; "$work/venv/bin/pip" install -q -r "$here/requirements.txt"; }
 cd "$work"
-nice -n 5 venv/bin/python "$here/train.py" --data train-100.jsonl train-200.jsonl train-330.jsonl train-500.jsonl \
-  --held heldout-wordings.jsonl training-captures.jsonl --systems systems.json --out run --minutes "${2:-68}"
-venv/bin/python "$here/export.py" run/last.npz run/tokenizer.json "$work/assay-demo" q8_0 q4_0
+
+# stage UNTIL MIX MIX PREFIXED PREFIXED: on to minute UNTIL of the whole training; the learning rate falls over its last 65 minutes
+stage() {
+  nice -n 2 venv/bin/python "$here/train.py" --data train-110.jsonl train-400.jsonl --held heldout-wordings.jsonl training-captures.jsonl \
+    --systems systems.json --out run --minutes "$all" --until "$1" --decay 65 --mix "$2" "$3" --prefixed "$4" "$5" --resume
+}
+stage $((all * 6 / 10)) 168=1 168=5,272=3,416=2,544=2 0 0.3
+stage "$all" 168=4,272=3,416=2,544=4 168=1,272=2,416=1,544=6 0.25 0.6
+venv/bin/python "$here/export.py" run/last.npz run/tokenizer.json "$work/assay-demo" q8_0 q5_0 q4_0

@@ -95,17 +95,27 @@ class Captures:
         i = r.randrange(max(1, len(lines) - n))
         return [disguise(r, x) for x in lines[i:i + n]]
 
+    def program(self, r):
+        """A program of which normal lines are at hand."""
+        return r.choice(sorted({p for p, _ in self.noise}))
+
+    def lines(self, r, prog, n):
+        """At most `n` normal lines in a row of one capture of `prog`."""
+        lines = r.choice([x for p, x in self.noise if p == prog])
+        i = r.choice([0, r.randrange(max(1, len(lines) - n))])
+        return [disguise(r, x) for x in lines[i:i + n]]
+
     def case(self, r, ident, words):
         """A window of one capture, sometimes with another program's lines between, as a case."""
         label, sev, prog, lines, marks, bad = r.choice(self.sources)
         quiet = label == "none"
-        n = r.choice([3, 8, 15, 30, 60])
+        n = r.choice([2, 4, 8, 15, 30, 60, 150, 300])
         if quiet:
             a = r.randrange(max(1, len(lines) - n))
         else:
             hit = r.choice([i for i, m in enumerate(marks) if m])
             a = max(0, hit - r.randint(0, n))
-        b = min(len(lines), a + n + r.randint(0, n))
+        b = min(len(lines), a + n + r.randint(0, n // 2))
         if not quiet and b <= hit:
             b = hit + 1
         name = prog if r.random() < 0.4 else L.component(r)

@@ -6,20 +6,29 @@ cut from the training side of the captures. Deterministic in its seed. Refuses c
     generate.py --seed 2 --count 400 --held-out > heldout.jsonl      # wordings that no training case uses
 """
 import argparse
+import functools
 import json
 import os
 import random
+import re
 
 import loglines as L
 from captures import Captures
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+WORDINGS = os.path.join(HERE, "wordings.txt")
 SEVERITY = {"c": "critical", "e": "error", "w": "warning"}
 HELD_EVERY, HELD_AT = 6, 4
+# a wording that is a whole line of a real program: it is put into the log as it is
+WHOLE = re.compile(r'(?:level|ts|time|logger)=|\{\{?"|\[ ?\w+\] |[EWIF]\{n\} |kernel: |(?:LOG|FATAL|ERROR|PANIC):  |(?:srv|slot|main|llama_\w+|ggml_\w+|gguf_\w+|common_\w+)[: ]|\w+d: ')
+ENDS = re.compile(r"fatal|panic|emerg|ALERT|error running|Unable to start|opening storage failed|Error loading config|failed to start|Server shutdown|FATAL|exiting")
+WHOLE_LINE = re.compile(WHOLE.pattern.replace(r"\{n\}", r"\d+"))
+# labels that are often what is seen of another fault further down
+FOLLOWS = ("upstream_error", "upstream_timeout", "network_unreachable", "client_disconnected", "dependency_not_ready")
 
 
 def load_wordings(path):
-    """label -> (cause phrase, severities, [(severity or None, text, held out?)])."""
+    """label -> (cause phrase, severities, [(severity or None, text, held out?)]); whole lines tell their severity themselves."""
     out, cur = {}, None
     for line in open(path, encoding="utf-8"):
         line = line.rstrip("\n")
@@ -31,6 +40,9 @@ def load_wordings(path):
             cur = out[label] = (phrase, sev, [])
         else:
             sev, text = (line[0], line[3:]) if line[1:3] == "| " else (None, line)
+            if sev is None and WHOLE.match(text):
+                sev = "c" if ENDS.search(text) else "w" if "warn" in text.lower() else "e"
+                sev = sev if sev in cur[1] else cur[1][0]
             cur[2].append((sev, text, len(cur[2]) % HELD_EVERY == HELD_AT))
     return out
 
@@ -43,8 +55,9 @@ class Window:
         self.start = r.randint(1_700_000_000, 1_800_000_000) * 10 ** 9
         self.len = int(r.choice([20, 60, 300, 900, 3600]) * (0.5 + r.random()) * 1e9)
 
-    def app(self, name=None):
+    def app(self, name=None, style=None):
         a = L.new_app(self.r, name)
+        a["style"] = style or a["style"]
         while any(b["name"] == a["name"] for b in self.apps):
             a = L.new_app(self.r)
         self.apps.append(a)
@@ -120,7 +133,8 @@ def fault(w, r, app, sev, word, t, decisive=True):
 def show(w, r, app, t, level, msg, cause, native, decisive):
     if native:
         access = cause[:1].isdigit() and (" - - " in cause[:40] or "] " in cause[:60])
-        w.put(t, app, level, cause, decisive=decisive, raw=access or r.random() < 0.45)
+        whole = WHOLE_LINE.match(cause) and r.random() < 0.93
+        w.put(t, app, level, cause, decisive=decisive, raw=access or whole or r.random() < 0.45)
     elif r.random() < 0.9 or level != "error":
         w.put(t, app, level, msg, cause, decisive=decisive, kv=f"attempt={r.randint(1, 9)}" if r.random() < 0.15 else "")
     else:
@@ -131,6 +145,15 @@ def target(label, sev, comps, summary):
     return {"severity": sev, "root_cause": label, "accept": [], "components": comps, "summary": summary}
 
 
+STYLE = {"etcd": "zap", "containerd": "logrus", "llama-server": "llama", "nginx": "nginx", "haproxy": "bracket", "rsyslog": "syslog", "loki": "gokit", "tempo": "gokit",
+         "prometheus": "gokit", "alertmanager": "gokit", "node_exporter": "gokit"}
+# what a whole line of such a program looks like
+GOKIT = r"^(?:level|ts)="
+FITS = {"etcd": r'^\{"level"|etcdserver', "containerd": r"^level=|^failed to (?:pull|create|prepare|setup|resolve|load)|PullImage|RunPodSandbox|runc|containerd", "rsyslog": r"^rsyslogd: |imuxsock|queue",
+        "llama-server": r"^(?:srv|slot|main|llama|ggml|gguf|common|alloc|init_batch|clip|error: |E srv)|CUDA", "nginx": r"^\[(?:error|emerg|alert|crit|warn|info)\] \{n\}|^nginx: |^\{ip\} - ", "haproxy": r"^\[(?:ALERT|WARNING)\]|^\{ip\}:\{port\} \[|^Server \{svc\}",
+        "loki": GOKIT + "|loki|stream|ring|memberlist", "tempo": GOKIT + "|tempo|trace|TRACE", "prometheus": GOKIT + "|sample|series|query", "alertmanager": GOKIT + "|nflog|silence|notify|receiver", "node_exporter": GOKIT + "|collector|textfile"}
+FITS = {k: re.compile(v) for k, v in FITS.items()}
+LOUD = [b for b in L.BENIGN if b[1:3] == "| "]
 SUMMARY = {"c": "{} cannot run: {}.", "e": "{} keeps failing: {}.", "w": "{} is degraded: {}."}
 QUIET = "No fault: these lines show normal operation."
 OPAQUE = "{} is in trouble, but these lines do not show the cause."
@@ -140,24 +163,41 @@ def size(r, small):
     return r.choice([0, 1, 2, 3, 4]) if r.random() < small else r.choice([5, 7, 9, 12, 16, 22])
 
 
+@functools.cache
+def fitting(prog, held):
+    """label -> wordings as `prog` writes them."""
+    words = load_wordings(WORDINGS)
+    found = {k: [z for z in v[2] if z[2] == held and FITS[prog].search(z[1])] for k, v in words.items()}
+    return {k: v for k, v in found.items() if v}
+
+
 def one(r, ident, words, held, caps, small):
     """One case: mostly a fault; else normal lines, or trouble without its cause."""
     w = Window(r)
-    for _ in range(r.choices([1, 2, 3, 4], [40, 30, 20, 10])[0]):
+    real = caps.program(r) if caps and r.random() < 0.45 else None
+    if real:  # a program of which real normal lines are at hand
+        w.app(real if r.random() < 0.6 else None, STYLE[real])
+    for _ in range(r.choices([0 if real else 1, 2, 3, 4], [40, 30, 20, 10])[0]):
         w.app()
-    app, x = r.choice(w.apps), r.random()
-    noise(w, r, caps, size(r, small) + (2 if x < 0.22 else 0))
+    app, x = r.choice(w.apps) if r.random() < 0.5 else w.apps[0], r.random()
+    if real:
+        k = r.choice([2, 4, 8, 15]) if r.random() < small else r.choice([15, 40, 100, 250])
+        lines = caps.lines(r, real, k)
+        for i, line in enumerate(lines):
+            w.put(i / len(lines), w.apps[0], "info", line, raw=True)
+    noise(w, r, caps, (size(r, small) // (2 if real else 1)) + (2 if x < 0.24 and not real else 0))
     split = "standard"
     if r.random() < 0.07:
         split = "injection"
         text = r.choice(L.INJECTION).replace("{other}", r.choice(list(words)))
-        style = r.choice(["user input: {}", "GET /search?q={}", "user_agent={}", "comment={}", "{}"])
+        style = r.choice(["user input: {}", "GET /search?q={}", "user_agent={}", "comment={}", "{}", '127.0.0.1 - - "GET /?q={} HTTP/1.1" 404 2 "-" "curl/8.5.0"', 'path="/{}" status=404', 'msg="{}"'])
         w.put(r.random(), r.choice(w.apps), r.choice(["info", "info", "warn"]), style.format(L.fill(r, text)))
-    if x < 0.14:
-        if r.random() < 0.3:  # an old fault, over and healed, of which nothing is left
-            noise(w, r, caps, 1)
+    if x < 0.16:
+        if r.random() < 0.5:  # one more loud line that means nothing
+            level, text = split_level(r.choice(LOUD))
+            w.put(r.random(), r.choice(w.apps), level, L.fill(r, text, app))
         return w.case(ident, "no-fault" if split == "standard" else split, target("none", "info", [], QUIET), "normal lines")
-    if x < 0.22:
+    if x < 0.24:
         picks = r.sample(L.OPAQUE, r.choice([1, 1, 2]))
         for text in picks[1:]:
             if text[0] != picks[0][0]:
@@ -168,12 +208,16 @@ def one(r, ident, words, held, caps, small):
             for _ in range(r.choice([1, 1, 2, 5])):
                 w.put(r.random(), app, level, L.fill(r, msg, app))
         return w.case(ident, split, target("insufficient_evidence", SEVERITY[sev], [app["name"]], OPAQUE.format(app["name"])), "trouble without its cause")
-    label = r.choice(list(words))
+    fits = fitting(real, held) if real and app is w.apps[0] and r.random() < 0.7 else None
+    label = r.choice(list(fits or words))
     phrase, sevs, texts = words[label]
-    word = r.choice([t for t in texts if t[2] == held])
+    word = r.choice(fits[label] if fits else [t for t in texts if t[2] == held])
     sev = word[0] or r.choice(sevs)
     t = r.uniform(0.35, 0.95) if sev == "c" else r.uniform(0.1, 0.8)
     fault(w, r, app, sev, word, t)
+    if r.random() < 0.3:  # the same fault seen in other words as well
+        also = r.choice([z for z in texts if z[2] == held])
+        show(w, r, app, t + r.random() * (1 - t), {"c": "error", "e": "error", "w": "warn"}[sev], L.fill(r, r.choice(L.ERROR).replace("{verb}", r.choice(L.VERBS)), app), L.fill(r, also[1], app), also[0], True)
     y = r.random()
     if y < 0.16 and sev in "ce":  # another fault, loud or not, that is over
         split = "misleading"
@@ -188,6 +232,12 @@ def one(r, ident, words, held, caps, small):
         text = r.choice(L.CONSEQUENCE).replace("{down}", app["name"])
         for _ in range(r.randint(1, 12)):
             w.put(t + r.random() * (1 - t), victim, r.choice(["warn", "error"]), r.choice(["request failed", "proxy error", "check failed"]), L.fill(r, text, victim))
+    elif y < 0.42 and label not in FOLLOWS:  # what others make of it, louder than the fault itself
+        split = "misleading"
+        seen = r.choice([z for z in words[r.choice(FOLLOWS)][2] if z[2] == held])
+        victim = r.choice(w.apps)
+        for _ in range(r.choice([1, 2, 4, 9])):
+            show(w, r, victim, min(0.99, t + 0.03 + r.random() * (1 - t)), r.choice(["warn", "error"]), "request failed", L.fill(r, seen[1], victim), seen[0], False)
     return w.case(ident, split, target(label, SEVERITY[sev], [app["name"]], SUMMARY[sev].format(app["name"], phrase)), "drawn wording")
 
 
@@ -200,7 +250,7 @@ def main():
     p.add_argument("--captures", help="the golden folder (split.toml and captures/); only its training side is read")
     p.add_argument("--capture-share", type=float, default=0.15)
     a = p.parse_args()
-    words = load_wordings(os.path.join(HERE, "wordings.txt"))
+    words = load_wordings(WORDINGS)
     caps = Captures(a.captures) if a.captures else None
     for i in range(a.count):
         r = random.Random(f"assay-demo/{a.seed}/{i}")

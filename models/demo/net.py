@@ -67,7 +67,8 @@ def block(p, i, h, cs, shape, past=None):
 def hidden(p, prefix, suffix, offset):
     """Last hidden states of `suffix` (B, T), which starts at position `offset`: the length of `prefix`, if there is one.
 
-    `prefix` (P) may be padded at its end; what stands at or after `offset` is not attended to.
+    `prefix` (P) may be padded at its end; what stands at or after `offset` is not attended to. Nothing is learned through
+    its keys and values: the same few prefixes recur, and their backward pass would cost more than that of the suffixes.
     """
     past = [None] * L
     if prefix is not None:
@@ -76,7 +77,7 @@ def hidden(p, prefix, suffix, offset):
         real = jnp.where(jnp.arange(n) < offset, 0.0, -1e9)
         for i in range(L):
             h, k, v = block(p, i, h, cs, (1, n, H, HD))
-            past.append((k, v, real))
+            past.append((jax.lax.stop_gradient(k), jax.lax.stop_gradient(v), real))
     b, t = suffix.shape
     h, cs = p["emb"][suffix.reshape(-1)], angles(jnp.arange(t) + offset)
     for i in range(L):

@@ -22,19 +22,16 @@ from tokenizers import Tokenizer
 import loglines
 import net
 import tokens
-from drill import SIZE as DRILL, Drill
 
-BUCKETS = (168, 272, 416, 672)
-# until which part of the run: how often each bucket is drawn; short windows first, they teach most per token
-MIX = ((0.1, {168: 1, 272: 0, 416: 0, 672: 0}), (0.35, {168: 3, 272: 7, 416: 0, 672: 0}), (0.7, {168: 2, 272: 4, 416: 3, 672: 1}), (9, {168: 2, 272: 4, 416: 4, 672: 0}))
-DRILLED = 0.7                    # until there every second batch is a copying drill
+BUCKETS = (168, 272, 416, 544, 672)
 PREFIXES = (480, 1408)
+PROMPTS = {"triage@1": 0.35, "triage@2": 0.4}   # how often each system prompt is drawn; the others share the rest
 WANTED = 96                      # positions with a loss: the answer, and some of the log
 LOG_WEIGHT = 0.08
 NAME_WEIGHT = 0.4                 # a component's name in the digest, where it stands for the second time: teaches to copy
 NAMES = re.compile(r"^T\d+ \S+ x\d+ (\S+) \|", re.M)
 SPANS = re.compile(r'\{"evidence":\[(.*?)\],"components":\[(.*?)\],"root_cause":"(.*?)","severity":"(.*?)","summary":"(.*?)"\}', re.S)
-VALUE_WEIGHT = (1.0, 1.0, 1.0, 1.0, 0.2)
+VALUE_WEIGHT = (1.0, 1.0, 2.0, 1.0, 0.2)   # evidence, components, root cause, severity, summary
 STRUCTURE_WEIGHT = 0.1
 
 
@@ -151,8 +148,11 @@ def main():
     a.add_argument("--held", nargs="*", default=[])
     a.add_argument("--systems", required=True, help="JSON: prompt name -> system message")
     a.add_argument("--out", required=True)
-    a.add_argument("--minutes", type=float, default=0, help="length of the schedule in minutes")
-    a.add_argument("--steps", type=int, default=0, help="length of the schedule in steps (reproducible)")
+    a.add_argument("--minutes", type=float, required=True, help="when the run ends, in minutes of training since step 0")
+    a.add_argument("--until", type=float, help="when this stage of it ends, in the same minutes")
+    a.add_argument("--decay", type=float, default=40, help="the last so many minutes the learning rate falls to zero")
+    a.add_argument("--mix", nargs=2, required=True, help="how often each bucket is drawn, at the stage's start and at its end: 168=2,416=3")
+    a.add_argument("--prefixed", nargs=2, type=float, required=True, help="share of the batches that follow a system prompt, likewise")
     a.add_argument("--tokens", type=int, default=3072, help="tokens of a batch")
     a.add_argument("--seed", type=int, default=7)
     a.add_argument("--limit", type=int, help="at most so many rows of each file")
@@ -173,8 +173,11 @@ def main():
     rows, dropped = collect(tok, a.data, a.limit)
     held = {os.path.basename(h): collect(tok, [h], 96)[0] for h in a.held}
     last = os.path.join(a.out, "last.npz")
-    usual = [k for k, v in prefixes.items() if len(v[0]) == PREFIXES[0]]
-    drill = Drill(tok)
+    mixes = [{int(k): float(v) for k, v in (x.split("=") for x in m.split(","))} for m in a.mix]
+    usable = [b for b in BUCKETS if len(rows[b]) >= 4 and any(b in m for m in mixes)]
+    shares = [np.array([m.get(b, 0) for b in usable]) / sum(m.get(b, 0) for b in usable) for m in mixes]
+    names = list(prefixes)
+    drawn = np.array([PROMPTS.get(k, (1 - sum(PROMPTS.values())) / max(1, len(names) - len(PROMPTS))) for k in names])
     p, done, spent = net.init(a.seed), 0, 0.0
     s = net.opt_init(p)
     if a.resume and os.path.exists(last):
@@ -189,33 +192,25 @@ def main():
 
     say(f"params {sum(v.size for v in p.values())} rows {dict((b, len(r)) for b, r in rows.items())} dropped {dropped} prefixes {dict((k, int(v[1])) for k, v in prefixes.items())} from step {done}")
     rng = np.random.default_rng(a.seed + done)
-    t0, mark, losses, drilled = time.time(), time.time(), [], 0.0
+    t0, mark, losses = time.time(), time.time(), []
+    stage = 60 * (a.until or a.minutes) - spent
     while True:
-        at = (spent + time.time() - t0) / (60 * a.minutes) if a.minutes else done / a.steps
+        left, at = 60 * a.minutes - spent - (time.time() - t0), (time.time() - t0) / stage
         if at >= 1 or os.path.exists(os.path.join(a.out, "STOP")):
             break
         prefix, offset = None, np.int32(rng.integers(1, 1500))
-        if rng.random() < (0.5 if 0.45 < at < DRILLED else 0.0):
-            n, size = a.tokens // DRILL, DRILL
-            x, where, weight = drill.batch(rng, n, 24)
-        else:
-            mix = next(m for end, m in MIX if at < end)
-            usable = [b for b in BUCKETS if len(rows[b]) >= 4 and mix[b]]
-            share = np.array([mix[b] for b in usable], float)
-            size = int(rng.choice(usable, p=share / share.sum()))
-            if rng.random() < (0.0 if at < 0.3 else 0.2 if at < 0.8 else 0.33):
-                prefix, offset = prefixes[str(rng.choice(usual if at >= 0.7 else list(prefixes)))]
-            n = max(4, a.tokens // size) // (2 if prefix is not None and len(prefix) > 1000 else 1)
-            pick = rng.integers(0, len(rows[size]), n)
-            x, where, weight, _ = batch(rng, [rows[size][i] for i in pick], size)
-        lr = min(1.0, (done + 1) / 50) * min(1.0, max(0.02, (1 - at) / 0.35))
+        size = int(rng.choice(usable, p=(1 - at) * shares[0] + at * shares[1]))
+        if rng.random() < (1 - at) * a.prefixed[0] + at * a.prefixed[1]:
+            prefix, offset = prefixes[str(rng.choice(names, p=drawn / drawn.sum()))]
+        n = max(4, a.tokens // size)
+        pick = rng.integers(0, len(rows[size]), n)
+        x, where, weight, _ = batch(rng, [rows[size][i] for i in pick], size)
+        lr = min(1.0, (done + 1) / 50) * min(1.0, left / (60 * a.decay))
         p, s, l = step(p, s, prefix, x, offset, where, weight, np.float32(lr))
-        if size != DRILL:
-            losses.append(float(l))
-        drilled = float(l) if size == DRILL else drilled
+        losses.append(float(l))
         done += 1
         if done % 25 == 0:
-            say(f"step {done} at {at:.3f} {spent + time.time() - t0:.0f}s loss {np.mean(losses[-15:] or [0]):.4f} lr {lr:.3f} drill {drilled:.3f} last {n}x{size}{'+' + str(len(prefix)) if prefix is not None else ''}")
+            say(f"step {done} {spent + time.time() - t0:.0f}s loss {np.mean(losses[-25:]):.4f} lr {lr:.3f} last {n}x{size}{'+' + str(len(prefix)) if prefix is not None else ''}")
         if done % 100 == 0:
             save(last, p, s, steps=done, seconds=spent + time.time() - t0)
         if time.time() - mark > a.eval_every:
