@@ -1,7 +1,7 @@
 //! Where spans, metrics and logs are sent, if anywhere.
 
 use super::read::Reader;
-use crate::telemetry::{Protocol, Raw, Target};
+use crate::telemetry::{Protocol, Raw, Target, TargetError};
 
 /// `secureJsonData.otlpHeaders`: headers of every export, `name=value,name=value`.
 pub(super) const OTLP_HEADERS: &str = "otlpHeaders";
@@ -35,7 +35,12 @@ pub(super) fn otlp(mut reader: Reader<'_>) -> Result<Option<Otlp>, String> {
         Ok(target) if target.is_off() => reader.done(None),
         Ok(target) => reader.done(Some(Target { content, ..target })),
         Err(error) => {
-            reader.fault(error.to_string());
+            reader.fault(match error {
+                TargetError::Protocol(given) => {
+                    format!("setting `otlpProtocol` is `{given}`: give grpc or http/protobuf")
+                }
+                other => other.to_string(),
+            });
             reader.done(None)
         }
     }
