@@ -220,7 +220,7 @@ pub const QUEUE_DEPTH: &str = "assay.queue.depth";
 pub const DRIFT: &str = "assay.drift.share";
 /// `abstained`, `ungrounded`, `failed` or `unseen_templates`.
 pub const DRIFT_SIGNAL: &str = "assay.drift.signal";
-/// Gauge: a metric of a finished run, by [`METRIC`], [`ESTIMATE`], prompt, model, dataset and arm.
+/// Gauge: a metric of a finished run, by [`METRIC_NAME`], [`ESTIMATE`], prompt, model, dataset and arm.
 pub const RUN_METRIC: &str = "assay.run.metric";
 /// Name of the metric.
 pub const METRIC_NAME: &str = "assay.metric.name";
