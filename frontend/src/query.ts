@@ -39,7 +39,7 @@ export const FIELDS: Record<FieldName, Field> = {
   hash: { kind: 'text' },
   kinds: { kind: 'choices', choices: ['prompt', 'dataset', 'model', 'gate'] },
   signal: { kind: 'choice', choices: ['abstained', 'ungrounded', 'failed', 'unseen'] },
-  quantile: { kind: 'choice', choices: ['0.5', '0.95', '0.99'] },
+  quantile: { kind: 'number', choices: ['0.5', '0.95', '0.99'] },
   baseline: { kind: 'text', source: 'variables/baselines' },
   show: { kind: 'choice', choices: ['delta', 'headroom', 'evidence', 'state'] },
   by: { kind: 'choice', choices: ['dataset', 'root_cause', 'family', 'split', 'difficulty', 'severity'] },
@@ -51,6 +51,9 @@ export const FIELDS: Record<FieldName, Field> = {
   split: ANY_VALUES('variables/splits'),
   family: ANY_VALUES('variables/families'),
 };
+
+/** What signals are grouped by. */
+const GROUPS = ['all', 'prompt', 'route', 'model', 'question'];
 
 /** Which runs a query is about. As filters, prompt and model take several values too. */
 const RUN_FILTERS: FieldName[] = ['experiment', 'arm', 'prompt', 'model', 'quantization', 'dataset', 'profile'];
@@ -71,8 +74,8 @@ const SUBJECTS: Record<Subject, TypeFields> = {
 };
 
 const TYPES: Record<Exclude<QueryType, 'analyze'>, TypeFields> = {
-  verdicts: { own: [], filters: [], required: [] },
-  signals: { own: ['signal'], filters: [], required: [] },
+  verdicts: { own: ['limit'], filters: [], required: [] },
+  signals: { own: ['signal', 'by'], filters: [], required: [] },
   runs: { own: ['limit'], filters: RUN_FILTERS, required: [] },
   metrics: {
     own: ['metric', 'quantile', 'anyTime', 'limit'],
@@ -89,7 +92,7 @@ const TYPES: Record<Exclude<QueryType, 'analyze'>, TypeFields> = {
   },
   attribution: { own: ['hash', 'run', 'case'], filters: [], required: [] },
   annotations: { own: ['kinds'], filters: RUN_FILTERS, required: [] },
-  drift: { own: ['show', 'baseline', 'metric', 'anyTime'], filters: [], required: [] },
+  drift: { own: ['show', 'baseline', 'metric', 'margin', 'anyTime'], filters: [], required: [] },
   golden: { own: ['by'], filters: ['dataset'], required: [] },
 };
 
@@ -105,6 +108,11 @@ export function subjectOf(query: AssayQuery): Subject {
     return 'question';
   }
   return query.run !== undefined || query.case !== undefined ? 'run' : 'logs';
+}
+
+/** What a field may be in this query: signals are grouped by other things than golden cases. */
+export function choicesOf(query: AssayQuery, name: FieldName): readonly string[] {
+  return name === 'by' && typeOf(query) === 'signals' ? GROUPS : (FIELDS[name].choices ?? []);
 }
 
 export function fieldsOf(query: AssayQuery): TypeFields {

@@ -25,7 +25,7 @@ const types: Record<QueryType, Labelled> = {
   prompts: { label: 'Prompts', description: 'Prompt versions with their release and measured quality' },
   attribution: {
     label: 'Attribution',
-    description: 'From a prompt hash, or a run and a case, to what made the answer',
+    description: 'From a trace or a hash, or a run and a case, to what made the answer',
   },
   annotations: { label: 'Annotations', description: 'Prompts released, models changed, datasets frozen, gates closed' },
   drift: { label: 'Drift', description: 'Nightly runs against a pinned baseline, valid under repeated looks' },
@@ -70,7 +70,7 @@ const fields: Record<FieldName, Labelled> = {
   quantile: { label: 'Quantile', description: 'Of the latency, in place of its mean.' },
   baseline: { label: 'Baseline', description: 'The pinned run to hold the others against.' },
   show: { label: 'Show', description: 'The difference, what is left of the margin, the evidence, or the state.' },
-  by: { label: 'By', description: 'What to count the cases by.' },
+  by: { label: 'By', description: 'What to group by.' },
   experiment: { label: 'Experiment', description: 'Only runs of these experiments.' },
   arm: { label: 'Arm', description: 'Only runs of these arms.' },
   quantization: { label: 'Quantization', description: 'Only runs with these quantizations.' },

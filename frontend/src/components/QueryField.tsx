@@ -6,7 +6,7 @@ import { Combobox, Input, MultiCombobox } from '@grafana/ui';
 import React from 'react';
 import type { Option } from '../catalog';
 import type { AssayDataSource } from '../datasource';
-import { FIELDS, type FieldName, kindOf } from '../query';
+import { choicesOf, FIELDS, type FieldName, kindOf } from '../query';
 import { text } from '../text';
 import type { AssayQuery } from '../types';
 import { LogQLField } from './LogQLField';
@@ -61,12 +61,13 @@ function Control({ id, name, query, datasource, required, onChange, onRun }: Pro
   const value = query[name];
   const kind = kindOf(query, name);
   const field = FIELDS[name];
+  const choices = choicesOf(query, name).map((value) => ({ value }));
   const filter = kind === 'values' || kind === 'choices';
   const placeholder = required ? '' : (!filter && PLACEHOLDERS[name]) || text.editor.any;
   const load = async (typed: string) => matching(await offered(datasource, name, query), typed);
   const single = Array.isArray(value) ? value[0] : value;
   const several = Array.isArray(value) ? value : typeof value === 'string' && value !== '' ? [value] : [];
-  switch (kind) {
+  switch (kind === 'number' && choices.length > 0 ? 'choice' : kind) {
     case 'logql':
       return (
         <LogQLField
@@ -87,7 +88,7 @@ function Control({ id, name, query, datasource, required, onChange, onRun }: Pro
         <Several
           id={id}
           label={text.fields[name].label}
-          options={kind === 'choices' ? (field.choices ?? []).map((value) => ({ value })) : load}
+          options={kind === 'choices' ? choices : load}
           values={several}
           placeholder={placeholder}
           onChange={onChange}
@@ -97,7 +98,7 @@ function Control({ id, name, query, datasource, required, onChange, onRun }: Pro
       return (
         <Combobox<string>
           id={id}
-          options={(field.choices ?? []).map((value) => ({ value }))}
+          options={choices}
           value={single ? String(single) : null}
           placeholder={placeholder}
           isClearable

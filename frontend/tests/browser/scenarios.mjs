@@ -2,7 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 
 const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
@@ -35,6 +37,15 @@ async function frame(page, name) {
   return section.textContent();
 }
 
+/** The frontend's tables of types and fields, as it has them. */
+async function tables() {
+  const source = join(dirname(fileURLToPath(import.meta.url)), '../../src');
+  const contents = `export * from './query'; export { QUERY_TYPES } from './types';`;
+  const stdin = { contents, resolveDir: source, loader: 'ts' };
+  const { outputFiles } = await build({ stdin, bundle: true, format: 'esm', write: false });
+  return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString('base64')}`);
+}
+
 async function accessible(page) {
   await page.addScriptTag({ path: axe });
   const { violations } = await page.evaluate(() => window.axe.run('main'));
@@ -58,7 +69,50 @@ function quiet(complaints) {
 
 const runs = { a: 'triage1-q8', b: 'triage2-q8' };
 
+/** Values that need not exist; what is tested is whether the backend knows the field and takes its form. */
+const SAMPLES = {
+  metric: 'root_cause',
+  expr: '{app="x"}',
+  window: '5m',
+  limit: '5',
+  margin: '0.1',
+  repeat: '0',
+  anyTime: true,
+};
+
 export const scenarios = {
+  'the backend knows every field of every query type': async ({ address }) => {
+    const { QUERY_TYPES, FIELDS, choicesOf, fieldsOf, kindOf, outgoing, withSubject } = await tables();
+    const range = { from: '1790000000000', to: '1790000300000' };
+    const bases = QUERY_TYPES.map((queryType) => ({ refId: 'A', queryType }));
+    const subjects = ['question', 'run'].map((subject) => withSubject({ refId: 'A', queryType: 'analyze' }, subject));
+    let asked = 0;
+    for (const base of [...bases, ...subjects]) {
+      const { own, filters, required } = fieldsOf(base);
+      const sample = (name, choice) => SAMPLES[name] ?? choice ?? (FIELDS[name].kind === 'flag' ? true : 'some');
+      const least = Object.fromEntries(required.map((name) => [name, sample(name)]));
+      for (const name of [...own, ...filters]) {
+        const choices = choicesOf(base, name);
+        for (const choice of choices.length > 0 ? choices : [undefined]) {
+          const value = sample(name, choice);
+          const several = ['values', 'choices'].includes(kindOf(base, name));
+          const extra = name === 'quantile' ? { metric: 'latency_ms' } : {};
+          const query = outgoing({ ...base, ...least, ...extra, [name]: several ? [value] : value });
+          const body = JSON.stringify({ queries: [query], ...range });
+          const answer = await (await fetch(`${address}/api/ds/query`, { method: 'POST', body })).json();
+          asked += 1;
+          const error = answer.results?.A?.error ?? '';
+          assert.doesNotMatch(
+            error,
+            /unknown (field|variant|queryType)|invalid type|neither a text/,
+            JSON.stringify(query),
+          );
+        }
+      }
+    }
+    assert.ok(asked > 60, `${asked} queries`);
+  },
+
   'a new panel shows the runs at once': async (it) => {
     await open(it, { view: 'query' });
     const shown = await frame(it.page, 'runs');
@@ -159,6 +213,21 @@ export const scenarios = {
     await shot(it, 'prompts-dark', { x: 0, y: 0, width: 1240, height: 560 });
     await option.click();
     await page.getByText('chosen in the query').waitFor();
+    quiet(it.complaints);
+  },
+
+  'a question about live logs is answered while one looks on': async (it) => {
+    const { page } = it;
+    const query = { queryType: 'analyze', expr: '{app="checkout-api"} |= "order"', model: 'rules', window: '1h' };
+    await connect(it);
+    await open(it, { view: 'query', app: 'explore', query: JSON.stringify(query) });
+    await page.getByTestId('frame-progress').or(page.getByTestId('frame-verdict')).first().waitFor();
+    const verdict = await frame(page, 'verdict');
+    assert.match(verdict, /rules/);
+    await page.getByText('Done', { exact: true }).waitFor();
+    assert.equal(await page.getByTestId('frame-progress').count(), 0);
+    await page.getByText(/about .* entries of/).waitFor();
+    await shot(it, 'explore-dark', { x: 0, y: 0, width: 1240, height: 640 });
     quiet(it.complaints);
   },
 

@@ -1,4 +1,14 @@
-import { FIELDS, fieldsOf, missing, outgoing, sentence, subjectOf, withSubject, withType } from '../../src/query';
+import {
+  choicesOf,
+  FIELDS,
+  fieldsOf,
+  missing,
+  outgoing,
+  sentence,
+  subjectOf,
+  withSubject,
+  withType,
+} from '../../src/query';
 import { text } from '../../src/text';
 import { type AssayQuery, QUERY_TYPES } from '../../src/types';
 
@@ -17,6 +27,12 @@ test('a query without a type asks for the runs', () => {
 
 test('a text where a number belongs is sent as it is, so that the backend says what is wrong', () => {
   expect(outgoing(query({ queryType: 'compare', a: 'x', b: 'y', margin: 'wide' })).margin).toBe('wide');
+});
+
+test('a number with choices is sent as a number, and what to group by depends on the type', () => {
+  expect(outgoing(query({ queryType: 'metrics', quantile: '0.95' })).quantile).toBe(0.95);
+  expect(choicesOf(query({ queryType: 'signals' }), 'by')).toContain('question');
+  expect(choicesOf(query({ queryType: 'golden' }), 'by')).toContain('difficulty');
 });
 
 test('prompt and model are one text in an analysis and several values in a filter', () => {
