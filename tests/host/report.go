@@ -206,6 +206,10 @@ func cell(field *data.Field, row int) string {
 
 func number(field *data.Field, value float64) string {
 	if field.Config != nil && field.Config.Decimals != nil {
+		// Grafana counts the digits of a share after it was made a percentage.
+		if field.Config.Unit == "percentunit" {
+			return fmt.Sprintf("%.*f", *field.Config.Decimals+2, value)
+		}
 		return fmt.Sprintf("%.*f", *field.Config.Decimals, value)
 	}
 	return fmt.Sprintf("%.4g", value)

@@ -222,7 +222,7 @@ fn for_alert(ask: &Ask, query: &Query, watch: &Watch) -> Option<Frame> {
 fn series(ask: &Ask, query: &Query, watch: &Watch) -> Frame {
     let shown = watch.shown(ask, query.any_time);
     let title = watch.pinned.record.plan.arm.name.clone();
-    let unit = |config: Config| config.unit(watch.metric.unit().grafana()).decimals(3);
+    let unit = |config: Config| config.unit(watch.metric.unit().grafana()).decimals(1);
     let value = Field::float(query.show.field(), shown.iter().map(|index| watch.value(query.show, *index)));
     let value = value.labelled(watch.labels()).shown(|config| {
         let config = if query.show == Show::Evidence { threshold(config) } else { unit(config) };

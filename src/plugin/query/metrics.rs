@@ -173,6 +173,10 @@ fn panel(ask: &Ask, metric: Metric, labels: &Labels, title: &str, points: &[Poin
 fn telling<'l>(series: impl Iterator<Item = &'l Labels>) -> BTreeSet<String> {
     let mut values: BTreeMap<&str, BTreeSet<Option<&str>>> = BTreeMap::new();
     let all: Vec<&Labels> = series.collect();
+    // An arm's name says enough where no two series share it.
+    if all.iter().map(|labels| labels.get("arm")).collect::<BTreeSet<_>>().len() == all.len() {
+        return BTreeSet::from(["arm".to_owned()]);
+    }
     let names: BTreeSet<&str> = all.iter().flat_map(|labels| labels.0.keys().map(String::as_str)).collect();
     for labels in &all {
         for name in &names {
@@ -195,10 +199,13 @@ mod tests {
     #[test]
     fn a_series_is_called_by_what_tells_it_from_the_others() {
         let a = Labels::from_iter([("arm", "a"), ("model", "m"), ("dataset", "d")]);
-        let b = Labels::from_iter([("arm", "b"), ("model", "m"), ("dataset", "d"), ("split", "standard")]);
-        let both = telling([&a, &b].into_iter());
-        assert_eq!(title(&a, &both), "a");
-        assert_eq!(title(&b, &both), "b standard");
+        let b = Labels::from_iter([("arm", "b"), ("model", "n"), ("dataset", "d")]);
+        let c = Labels::from_iter([("arm", "b"), ("model", "n"), ("dataset", "d"), ("split", "standard")]);
+        let two = telling([&a, &b].into_iter());
+        assert_eq!((title(&a, &two).as_str(), title(&b, &two).as_str()), ("a", "b"));
+        let three = telling([&a, &b, &c].into_iter());
+        assert_eq!(title(&a, &three), "a m");
+        assert_eq!(title(&c, &three), "b n standard");
         assert_eq!(title(&a, &telling([&a].into_iter())), "a");
     }
 }

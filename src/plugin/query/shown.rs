@@ -23,7 +23,7 @@ pub(super) fn metric(config: Config, metric: Metric) -> Config {
         Direction::HigherIsBetter => Thresholds::absolute("red", &[(0.5, "orange"), (0.8, "green")]),
         Direction::LowerIsBetter => Thresholds::absolute("green", &[(0.05, "orange"), (0.2, "red")]),
     };
-    Config { thresholds: Some(steps), ..config.range(0.0, 1.0).decimals(3) }
+    Config { thresholds: Some(steps), ..config.range(0.0, 1.0).decimals(1) }
 }
 
 /// The two fields of an interval around a series called `title`; the time series panel fills the band between them.
