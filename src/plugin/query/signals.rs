@@ -79,7 +79,7 @@ impl Signal {
             Self::Unseen | Self::Abstained => [(0.2, "orange"), (0.5, "red")],
             Self::Ungrounded | Self::Failed => [(0.05, "orange"), (0.2, "red")],
         };
-        let config = config.unit("percentunit").range(0.0, 1.0).decimals(3).description(self.meaning());
+        let config = config.unit("percentunit").range(0.0, 1.0).decimals(1).description(self.meaning());
         Config { thresholds: Some(Thresholds::absolute("green", &steps)), ..config }
     }
 }
