@@ -118,8 +118,13 @@ impl Folder {
 
     /// Runs `assay`, which must succeed.
     pub(crate) fn assay(&self, arguments: &[&str]) -> Result<Ran> {
+        self.assay_in(arguments, &[])
+    }
+
+    /// The same, with further variables in its environment.
+    pub(crate) fn assay_in(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Result<Ran> {
         let start = Instant::now();
-        let mut child = self.command(arguments).stdout(Stdio::piped()).spawn()?;
+        let mut child = self.command(arguments).envs(variables.iter().copied()).stdout(Stdio::piped()).spawn()?;
         let mut output = child.stdout.take().context("its output is piped")?;
         let reader = std::thread::spawn(move || {
             let mut stdout = Vec::new();

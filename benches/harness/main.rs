@@ -16,6 +16,9 @@ mod gguf;
 #[path = "../../tests/it/plugin/host.rs"]
 mod host;
 mod made;
+#[allow(dead_code, clippy::unwrap_used, reason = "the tests use more of it")]
+#[path = "../../tests/it/otlp.rs"]
+mod otlp;
 mod plugin;
 #[allow(dead_code, clippy::unwrap_used, reason = "the tests use more of it")]
 #[path = "../../tests/it/s3.rs"]
@@ -59,6 +62,9 @@ fn main() -> Result<()> {
     if wanted("memory") || wanted("compare") {
         let large = runtime.block_on(memory())?;
         runtime.block_on(compare(&large))?;
+    }
+    if wanted("telemetry") {
+        runtime.block_on(telemetry())?;
     }
     if wanted("plugin") {
         runtime.block_on(plugin::plugin())?;
@@ -109,6 +115,26 @@ async fn slots() -> Result<()> {
     let prefix = f64::from(served.prefix(&questions).await?);
     figure("prefix tokens from the cache", (cached / prefix).min(1.0), "", 3, AtLeast(0.98));
     figure("prompt tokens from the cache", cached / prompt, "", 3, Told);
+    served.stop().await
+}
+
+/// The same run with all its telemetry sent to a receiver on this machine, against none.
+async fn telemetry() -> Result<()> {
+    let folder = Folder::new(100)?;
+    let served = Served::start(&folder, Profile::Reproducible).await?;
+    folder.models(Some((served.url(), 1.2)))?;
+    folder.experiment("reproducible", &[("model", "triage@1", "model")])?;
+    let receiver = otlp::Receiver::http(otlp::Manner::Takes).await;
+    let (url, run) = (receiver.url(), ["eval", "run", "experiment.toml", "--json"]);
+    let (mut off, mut on, mut spans) = (Vec::new(), Vec::new(), 0);
+    folder.assay(&run)?;
+    for _ in 0..ROUNDS {
+        off.push(folder.assay(&run)?.took);
+        on.push(folder.assay_in(&run, &[("OTEL_EXPORTER_OTLP_ENDPOINT", url.as_str())])?.took);
+        spans = receiver.arrived().spans.len();
+    }
+    figure("spans of a run of 100 cases", spans as f64, "", 0, Told);
+    figure("wall time with telemetry, against none", ratio(median(on), median(off)), "", 3, AtMost(1.05));
     served.stop().await
 }
 

@@ -4,6 +4,7 @@ mod rebuild;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anstyle::Style;
 use anyhow::{Result, bail};
@@ -13,8 +14,9 @@ use serde_json::{Value, json};
 use super::eval::StoreArgs;
 use super::exit;
 use super::output::paint;
+use crate::ledger::Record;
 use crate::run::{CaseResult, Plan, Run};
-use crate::store::Store;
+use crate::store::{Ledger, Store};
 use rebuild::Rebuilt;
 
 /// The fewest digits of a hash that are taken.
@@ -85,9 +87,10 @@ pub(super) async fn run(root: &Path, args: &Why) -> Result<ExitCode> {
     let what = What::parse(&args.what)?;
     let store = args.store.open()?;
     let rows = find(&store, &what).await?;
-    if rows.is_empty() {
+    let live = live(&store, &what).await?;
+    if rows.is_empty() && live.is_empty() {
         bail!(
-            "no answer in {} has it\n  hint: only published runs are looked into; an answer has a trace id if telemetry \
+            "no answer in {} has it\n  hint: published runs and the ledger of live answers are looked into; an answer has a trace id if telemetry \
              was on when it was asked (docs/telemetry.md)",
             store.url()
         );
@@ -99,9 +102,11 @@ pub(super) async fn run(root: &Path, args: &Why) -> Result<ExitCode> {
         found.push(Found { plan, row, rebuilt });
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&found.iter().map(Found::json).collect::<Vec<_>>())?);
+        let live = live.iter().map(|record| json!({"live": **record}));
+        println!("{}", serde_json::to_string_pretty(&found.iter().map(Found::json).chain(live).collect::<Vec<_>>())?);
     } else {
         found.iter().for_each(Found::print);
+        live.iter().for_each(|record| print_live(record));
     }
     let differs = found.iter().any(|found| matches!(found.rebuilt, Rebuilt::Another(_)));
     Ok(if differs { ExitCode::from(exit::DIFFERS) } else { ExitCode::SUCCESS })
@@ -137,6 +142,35 @@ async fn find(store: &Store, what: &What<'_>) -> Result<Vec<(Plan, CaseResult)>>
     Ok(found)
 }
 
+/// The live answers, newest first.
+async fn live(store: &Store, what: &What<'_>) -> Result<Vec<Arc<Record>>> {
+    let What::Digits(digits) = what else { return Ok(Vec::new()) };
+    let mut records = Ledger::of_all(store).find(digits).await?.records;
+    records.truncate(MOST);
+    Ok(records)
+}
+
+/// A live answer. Its entries are Loki's, and its prompt is not rebuilt.
+fn print_live(record: &Record) {
+    let ended = record.verdict.as_ref().map_or_else(String::new, |v| format!(", {}, {}", v.severity, v.root_cause));
+    let question = record.name.as_deref().unwrap_or(&record.question);
+    println!("{}", paint(Style::new().bold(), format!("live question {question}: {}{ended}", record.class)));
+    let line = |name: &str, text: String| println!("  {name:<9} {text}");
+    let route = record.asked.route.as_ref().map_or_else(String::new, |route| format!(", by route {route}"));
+    line("prompt", format!("{} ({}){route}", record.asked.prompt, sha(&record.prompt_sha256)));
+    line("rendered", record.asked.rendered_hash.clone());
+    let server = record.fingerprint.as_ref().map_or_else(String::new, |print| format!(", {}", sha(print)));
+    let build = record.build_info.as_ref().map_or_else(String::new, |build| format!(", llama.cpp {build}"));
+    line("model", format!("{} {}{server}{build}", record.model, record.quantization));
+    line("made with", format!("redaction {}, digest {}", record.redaction, record.digest));
+    let trace = record.trace_id.as_ref().map_or_else(String::new, |id| format!(", trace {id}"));
+    line("asked", format!("{} for {}{trace}", record.at.format("%Y-%m-%d %H:%M:%S UTC"), record.purpose.as_str()));
+}
+
+fn sha(hash: &str) -> String {
+    format!("sha256 {}", hash.get(..12).unwrap_or(hash))
+}
+
 impl Found {
     fn print(&self) {
         let (plan, answer) = (&self.plan, &self.row.answer);
@@ -144,7 +178,6 @@ impl Found {
         let title = format!("{}/{} #{}: {}{ended}", plan.id, answer.case, answer.repeat, answer.class);
         println!("{}", paint(Style::new().bold(), title));
         let line = |name: &str, text: String| println!("  {name:<9} {text}");
-        let sha = |hash: &str| format!("sha256 {}", hash.get(..12).unwrap_or(hash));
         let released = plan.pipeline.prompts.get(&answer.asked.prompt).map_or_else(String::new, |hash| sha(hash));
         let draft = if plan.pipeline.drafts.contains(&answer.asked.prompt) { ", never released" } else { "" };
         let route = answer.asked.route.as_ref().map_or_else(String::new, |route| format!(", by route {route}"));

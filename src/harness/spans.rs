@@ -86,7 +86,7 @@ pub(super) fn scored(plan: &Plan, case: &Case, answer: &Answer, ontology: Option
             { semconv::CASE } = answer.case,
             { semconv::CASE_REPEAT } = answer.repeat,
             { semconv::SCORER_VERSION } = score::VERSION,
-        });
+        }, "scored");
     }
 }
 

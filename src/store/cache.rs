@@ -284,7 +284,8 @@ impl Cache {
         }
     }
 
-    /// The beginnings of the rendered-prompt hashes of a listed run, sorted: the first 16 hexadecimal digits of each.
+    /// The beginnings of the rendered-prompt hashes and of the trace ids of a listed run, sorted: the first 16 hexadecimal
+    /// digits of each.
     ///
     /// # Errors
     /// As [`Cache::run`].
@@ -294,8 +295,9 @@ impl Cache {
             return Ok(hashes);
         }
         let run = self.run(&listed.id).await?;
-        let mut hashes: Vec<u64> =
-            run.results.iter().filter_map(|row| beginning(&row.answer.asked.rendered_hash)).collect();
+        let answers = run.results.iter().map(|row| &row.answer);
+        let named = answers.flat_map(|answer| [Some(&answer.asked.rendered_hash), answer.trace_id.as_ref()]);
+        let mut hashes: Vec<u64> = named.flatten().filter_map(|name| beginning(name)).collect();
         hashes.sort_unstable();
         let hashes: Arc<[u64]> = hashes.into();
         keep(&self.hashes, &listed.id, version, Arc::clone(&hashes), 8 * hashes.len() + 64);

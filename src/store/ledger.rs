@@ -97,6 +97,11 @@ impl Ledger {
         Self { store: store.clone(), folder: format!("ledger/{org}-{uid}"), shared: Arc::new(shared) }
     }
 
+    /// The ledgers of all data sources, to look something up in for a person who has the whole store before them.
+    pub fn of_all(store: &Store) -> Self {
+        Self { folder: "ledger".to_owned(), ..Self::new(store, 0, "") }
+    }
+
     /// Appends a record: to a folder at once, to a bucket within [`GATHER`].
     ///
     /// # Errors

@@ -116,7 +116,7 @@ pub fn configure(target: &Target) -> Result<(), TargetError> {
     }
     active.follow(target)?;
     current.clone_from(target);
-    tracing::info!(target = %target, content = target.content, "telemetry");
+    tracing::info!(to = %target, content = target.content, "telemetry");
     Ok(())
 }
 

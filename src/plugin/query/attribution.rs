@@ -137,7 +137,8 @@ fn range(digits: &str) -> (u64, u64) {
 
 fn has_hash(row: &CaseResult, wanted: &str) -> bool {
     let digits = |hash: &str| hash.rsplit(':').next().unwrap_or_default().to_ascii_lowercase();
-    digits(&row.answer.asked.rendered_hash).starts_with(&digits(wanted))
+    let named = [Some(&row.answer.asked.rendered_hash), row.answer.trace_id.as_ref()];
+    named.into_iter().flatten().any(|name| digits(name).starts_with(&digits(wanted)))
 }
 
 fn of_run(run: &Arc<Run>, wanted: impl Fn(&CaseResult) -> bool) -> Vec<Found> {

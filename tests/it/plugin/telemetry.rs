@@ -6,8 +6,10 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::host::Host;
-use super::store::{empty_store, store_of_two_runs};
+use super::host::{Host, frames};
+use super::live::{ask_until, has_verdict};
+use super::store::{empty_store, store_of_two_runs, text};
+use crate::canned::{Canned, Request};
 use crate::otlp::{Manner, Receiver, attribute, attributes};
 use crate::prometheus::{self, Prometheus};
 
@@ -52,6 +54,90 @@ async fn grafanas_trace_goes_on_in_spans_logs_and_exemplars() {
     assert_eq!(attributes(&of("400").attributes)["error.type"], "400");
     assert_eq!(of("400").status.as_ref().unwrap().code, 2, "an error");
     assert_eq!(arrived.one("frame").parent_span_id, of("200").span_id);
+}
+
+/// A word that stands in every log line.
+const CANARY: &str = "quetzalcoatl";
+
+/// A Loki whose lines blame a full disk, with a word that must go nowhere.
+fn planted(request: &Request) -> Vec<u8> {
+    if !request.target.starts_with("/loki/api/v1/query_range") {
+        return super::loki::answer(request);
+    }
+    let now = chrono::Utc::now().timestamp_nanos_opt().unwrap() - 2_000_000_000;
+    let values: Vec<_> = (0..6)
+        .map(|n| {
+            json!([(now - n).to_string(), format!("level=error msg=\"{CANARY} write wal: no space left on device\"")])
+        })
+        .collect();
+    let stream = json!({"stream": {"namespace": "shop", "container": CANARY}, "values": values});
+    let data = json!({"resultType": "streams", "result": [stream], "stats": {}});
+    crate::canned::json(200, &json!({"status": "success", "data": data}))
+}
+
+#[tokio::test]
+async fn a_live_answer_is_one_trace_from_grafana_to_loki_and_back_and_says_no_word_of_the_logs() {
+    let (store, mut settings) = empty_store();
+    let (receiver, loki) = (Receiver::http(Manner::Takes).await, Canned::speaking(planted).await);
+    let more = json!({
+        "rootPath": env!("CARGO_MANIFEST_DIR"), "guard": {"mode": "warn", "maxBytes": 1},
+        "otlpEndpoint": receiver.url(), "otlpProtocol": "http/protobuf",
+    });
+    settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let mut host = Host::start(settings).await;
+    host.url = loki.url().to_owned();
+    host.secrets.insert("otlpHeaders".to_owned(), "x-tenant=team-a".to_owned());
+    host.traceparent = Some(PARENT);
+    let asked = json!({"queryType": "analyze", "expr": format!("{{namespace=\"shop\"}} |= \"{CANARY}\""), "window": "1h",
+        "prompt": "triage@1"});
+    let answer = ask_until(&host, &asked, has_verdict).await;
+    assert_eq!(text(&frames(&answer)[0].1, "trace_id"), [TRACE]);
+    let metrics = host.metrics().await;
+    for line in [
+        "assay_verdicts_total{assay_verdict_class=\"ok\",assay_verdict_severity=\"error\",gen_ai_prompt_name=\"triage\",\
+         gen_ai_prompt_version=\"1\",gen_ai_request_model=\"rules\"} 1 # {trace_id=\"0af7651916cd43dd8448eb211c80319c\"}",
+        "assay_guard_decisions_total{assay_guard_decision=\"warn\"} 1",
+        "assay_cache_lookups_total{assay_cache_result=\"miss\"}",
+        "assay_cache_lookups_total{assay_cache_result=\"fresh\"}",
+        "assay_drift_share{assay_drift_signal=\"abstained\",gen_ai_prompt_name=\"triage\",gen_ai_prompt_version=\"1\"} 0.0",
+        "assay_digest_ratio_bucket",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+    let (_, log, _) = host.stop().await;
+
+    let arrived = receiver.arrived();
+    assert!(arrived.headers.iter().all(|head| head.contains("x-tenant: team-a")));
+    let answer = arrived.one("answer");
+    let call = arrived.spans.iter().find(|span| span.span_id == answer.parent_span_id).unwrap();
+    assert_eq!((call.name.as_str(), answer.trace_id == call.trace_id), ("query", true));
+    let analyze = arrived.one("analyze");
+    for (child, parent) in [
+        ("guard", answer),
+        ("loki", answer),
+        ("analyze", answer),
+        ("redact", analyze),
+        ("digest", analyze),
+        ("verdict", analyze),
+    ] {
+        assert_eq!(arrived.one(child).parent_span_id, parent.span_id, "{child} is not below {}", parent.name);
+    }
+    assert_eq!(attribute(answer, "assay.live.purpose").as_deref(), Some("panel"));
+    assert_eq!(attribute(arrived.one("guard"), "assay.guard.decision").as_deref(), Some("warn"));
+    assert_eq!(attribute(analyze, "assay.verdict.root_cause").as_deref(), Some("disk_full"));
+    assert_eq!(arrived.one("GET /loki/api/v1/query_range").parent_span_id, arrived.one("loki").span_id);
+    let told = format!("traceparent: 00-{TRACE}-");
+    assert!(loki.requests().iter().all(|request| request.head.contains(&told)), "Loki was not told the trace");
+    assert!(arrived.metrics.iter().any(|metric| metric.name == "assay.verdicts"));
+
+    let folders = std::fs::read_dir(store.path().join("ledger")).unwrap().map(|entry| entry.unwrap().path());
+    let files = folders.flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+    let ledger: Vec<u8> = files.flat_map(|file| std::fs::read(file).unwrap()).collect();
+    assert!(String::from_utf8_lossy(&ledger).contains(TRACE), "the ledger has the trace");
+    for (place, bytes) in [("OTLP", &arrived.bytes[..]), ("metrics", metrics.as_bytes()), ("the log", log.as_bytes())] {
+        assert!(!String::from_utf8_lossy(bytes).contains(CANARY), "a word of the logs is in {place}");
+    }
+    assert!(!String::from_utf8_lossy(&ledger).contains("no space left"), "a line is in the ledger");
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ impl Row {
             asked: answer.asked.clone(),
             prompt_sha256: plan.pipeline.prompts.get(&answer.asked.prompt).cloned(),
             output_hash: None,
-            trace_id: None,
+            trace_id: answer.trace_id.clone(),
             model: plan.arm.model.clone(),
             quantization: model.spec.quantization.clone(),
             gguf_sha256: model.gguf_sha256.clone(),
