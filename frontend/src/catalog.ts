@@ -79,9 +79,14 @@ export function rows(frame: DataFrame | undefined): Row[] {
   );
 }
 
-/** `triage@2`: root cause 0.81 [0.74, 0.87], released. The router comes first: it is what answers without a choice. */
+/**
+ * `triage@2`: root cause 0.81 [0.74, 0.87], released. The router comes first, because it answers without a choice; then
+ * what was measured.
+ */
 export function prompts(rows: Row[]): Option[] {
-  const listed = rows.map((row) => ({
+  const measured = (row: Row) => typeof row.root_cause === 'number';
+  const ordered = [...rows.filter(measured), ...rows.filter((row) => !measured(row))];
+  const listed = ordered.map((row) => ({
     value: String(row.prompt),
     label: String(row.prompt),
     description: sentence([quality(row), row.status, row.description]),

@@ -144,6 +144,7 @@ export const text = {
     title: 'Cost',
     estimate: (bytes: string, entries: string, streams: number) =>
       `about ${bytes} in ${entries} entries of ${streams === 1 ? '1 stream' : `${streams} streams`}`,
+    nothing: 'nothing in the index yet: the newest logs are not counted',
     pass: 'within the limits',
     unknown: 'costs cannot be previewed',
   },

@@ -92,10 +92,14 @@ function Cost({ cost }: { cost: Asked<CostPreview> }) {
     return <>…</>;
   }
   const { ruling, message, cost: estimate } = cost.answer;
-  const figures = estimate && [formatted('bytes', estimate.bytes), formatted('short', estimate.entries)];
+  const told =
+    estimate?.streams === 0
+      ? text.cost.nothing
+      : estimate &&
+        text.cost.estimate(formatted('bytes', estimate.bytes), formatted('short', estimate.entries), estimate.streams);
   return (
     <>
-      {figures && estimate && text.cost.estimate(figures[0] ?? '', figures[1] ?? '', estimate.streams)}{' '}
+      {told}{' '}
       {ruling === 'pass' ? (
         <Badge color="green" text={text.cost.pass} />
       ) : (

@@ -121,7 +121,7 @@ try {
   running = await bridge(source(folder));
   browser = await chromium.launch({
     executablePath: needed('ASSAY_CHROMIUM'),
-    args: ['--no-sandbox', '--disable-gpu'],
+    args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
   });
   // One context, so that the page's several megabytes are read and compiled once.
   const context = await browser.newContext({ viewport: { width: 1240, height: 900 }, reducedMotion: 'reduce' });

@@ -49,8 +49,8 @@ test('the health report is read section by section, and what is none is left out
 
 test('pickers tell the measured quality with its interval, or that there is none', () => {
   const rows = [
-    { prompt: 'triage@2', status: 'released', root_cause: 0.8123, ci_low: 0.74, ci_high: 0.87, description: 'All' },
     { prompt: 'triage@3', status: 'draft', root_cause: null, ci_low: null, ci_high: null, description: null },
+    { prompt: 'triage@2', status: 'released', root_cause: 0.8123, ci_low: 0.74, ci_high: 0.87, description: 'All' },
   ];
   expect(prompts(rows).map(({ value, description }) => [value, description])).toEqual([
     ['route', 'Let the routing rules choose by labels and content'],

@@ -25,6 +25,7 @@ type Report = { sections: HealthSection[] } | { failure: string };
 export function Health({ form }: { form: Form }) {
   const styles = useStyles2(getStyles);
   const { uid, version } = form.options;
+  const saved = form.readOnly || (version ?? 0) > 1;
   const [report, setReport] = useState<Report | undefined>();
   const [checking, setChecking] = useState(false);
   const check = useCallback(async () => {
@@ -32,12 +33,13 @@ export function Health({ form }: { form: Form }) {
     setReport(await asked(uid));
     setChecking(false);
   }, [uid]);
-  // Grafana raises the version when it saves: the report is then about what was saved.
+  // Grafana raises the version when it saves: the report is then about what was saved. One that is provisioned never was.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a new version is what asks for a new check
   useEffect(() => {
-    if (version && version > 1) {
+    if (saved) {
       check();
     }
-  }, [version, check]);
+  }, [version, saved, check]);
   return (
     <ConfigSection title={words.title} description={words.description}>
       {report && 'failure' in report && <Alert severity="error" title={words.unreachable(report.failure)} />}
