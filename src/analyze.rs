@@ -274,6 +274,20 @@ impl Pipeline {
     }
 }
 
+impl<'p> Prepared<'p> {
+    /// How it ends if nobody could be asked, or nothing came back.
+    pub(crate) fn unanswered(self, error: ModelError) -> Analysis<'p> {
+        Analysis {
+            prepared: self,
+            outcome: Outcome::of_error(&error),
+            error: Some(error),
+            usage: Usage::default(),
+            timings: Timings::default(),
+            output_hash: None,
+        }
+    }
+}
+
 impl Prepared<'_> {
     /// What a record keeps of the question; `decisive` are the entries of a golden case that show the cause.
     pub fn asked(&self, decisive: &[u32]) -> Asked {
@@ -319,14 +333,7 @@ fn concluded(prepared: Prepared<'_>, reply: Result<Reply, ModelError>) -> Analys
             let (usage, timings, output_hash) = (reply.usage, reply.timings, None);
             Analysis { prepared, outcome, error: None, usage, timings, output_hash }
         }
-        Err(error) => Analysis {
-            prepared,
-            outcome: Outcome::of_error(&error),
-            error: Some(error),
-            usage: Usage::default(),
-            timings: Timings::default(),
-            output_hash: None,
-        },
+        Err(error) => prepared.unanswered(error),
     });
     spans::concluded(&span, &analysis.outcome);
     analysis

@@ -22,11 +22,10 @@ use crate::experiment::{Choice, Kind};
 use crate::guard::Ruling;
 use crate::llama::{self, Identity, Patient, Retry};
 use crate::loki::{self, Direction, LogQuery, LokiError};
-use crate::model::{ModelError, Timings, Usage};
+use crate::model::ModelError;
 use crate::semconv;
 use crate::stream::{TimeRange, Window};
 use crate::telemetry::meters;
-use crate::verdict::Outcome;
 
 /// One question in work.
 pub(super) struct Job<'a> {
@@ -207,7 +206,7 @@ impl<'a> Job<'a> {
         if known.identity.is_none() {
             match known.slots.identity(client, &patience(self.source.limits.patience)).await {
                 Ok(identity) => expected(known.server, &identity).map(|()| known.identity = Some(identity))?,
-                Err(error) => return Ok((unanswered(prepared, error), 0)),
+                Err(error) => return Ok((prepared.unanswered(error), 0)),
             }
         }
         let watcher = |progress: llama::Progress<'_>| tokens.take(progress);
@@ -302,16 +301,4 @@ fn expected(server: &ModelServer, identity: &Identity) -> Result<(), Failure> {
         server.client.url(),
         identity.fingerprint
     )))
-}
-
-/// How a question ends whose server does not even say who it is.
-fn unanswered(prepared: Prepared<'_>, error: ModelError) -> Analysis<'_> {
-    Analysis {
-        prepared,
-        outcome: Outcome::of_error(&error),
-        error: Some(error),
-        usage: Usage::default(),
-        timings: Timings::default(),
-        output_hash: None,
-    }
 }

@@ -11,12 +11,13 @@ use grafana_plugin_sdk::pluginv2::{DataSourceInstanceSettings, PluginContext};
 
 use super::desk::Opened;
 use super::error::QueryError;
+use super::log;
 use super::query::Comparisons;
 use super::settings::{Links, Live, Otlp, Place, STORE_URL, Settings};
 use crate::live::{Capacity, Desk};
 use crate::loki;
 use crate::store::{Access, Cache, Counts, Ledger, Store};
-use crate::telemetry::configure;
+use crate::telemetry::{TargetError, configure};
 
 /// Data sources that are kept open; beyond it the map starts anew, which costs each one reading of its settings.
 const MAX_INSTANCES: usize = 64;
@@ -130,6 +131,19 @@ impl Instance {
         self.settings.otlp.as_ref().map(Option::as_ref).map_err(|reason| QueryError::Settings(reason.clone()))
     }
 
+    fn exports(&self) -> bool {
+        matches!(self.settings.otlp, Ok(Some(_)))
+    }
+
+    /// Sends telemetry where the settings say; where Grafana's goes, if they have just ceased to say.
+    fn export(&self, exported: bool) -> Result<(), TargetError> {
+        match &self.settings.otlp {
+            Ok(Some(target)) => configure(target),
+            Ok(None) if exported => configure(&log::inherited()?),
+            _ => Ok(()),
+        }
+    }
+
     /// What else is odd about the settings.
     pub(super) fn remarks(&self) -> Vec<String> {
         self.settings.links.as_ref().err().cloned().into_iter().chain(self.settings.remarks.iter().cloned()).collect()
@@ -205,9 +219,8 @@ impl Instances {
             open.clear();
         }
         let instance = Arc::new(Instance::new(org, settings, self.surroundings.clone()));
-        if let Ok(Some(target)) = &instance.settings.otlp
-            && let Err(error) = configure(target)
-        {
+        let exported = open.get(&(org, uid.clone())).is_some_and(|(_, before)| before.exports());
+        if let Err(error) = instance.export(exported) {
             tracing::warn!(%error, uid, "telemetry does not go where the settings say");
         }
         open.insert((org, uid), (updated, Arc::clone(&instance)));

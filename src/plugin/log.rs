@@ -34,6 +34,11 @@ pub fn init(read: impl Fn(&str) -> Option<String>) {
     }
 }
 
+/// Where telemetry goes that no settings send elsewhere.
+pub(super) fn inherited() -> Result<Target, telemetry::TargetError> {
+    grafanas(|name| std::env::var(name).ok())
+}
+
 /// Where Grafana sends its own traces, which its newer versions keep to themselves; of plugins it expects nothing else.
 pub(super) fn grafanas(read: impl Fn(&str) -> Option<String>) -> Result<Target, telemetry::TargetError> {
     let address = read("GF_INSTANCE_OTLP_ADDRESS").filter(|address| !address.is_empty());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{Ask, QueryType, count, shown};
+use super::{Ask, QueryType, count, select, shown};
 use crate::compare::comparable;
 use crate::frame::{Field, Frame, FrameType, Severity};
 use crate::plugin::error::{QueryError, one_line};
@@ -71,9 +71,7 @@ struct Row<'r> {
 
 async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
     let (query, filter) = ask.filtered::<Query>()?;
-    if !(1..=MAX_CASES).contains(&query.limit) {
-        return Err(QueryError::Invalid(format!("field `limit`: {} is not between 1 and {MAX_CASES}", query.limit)));
-    }
+    select::within(query.limit, MAX_CASES)?;
     let against = query.against.as_deref().filter(|reference| !reference.is_empty());
     if against.is_none() && matches!(query.only, Only::Changed | Only::Regressions) {
         return Err(QueryError::Invalid("field `only`: changes need a run in `against`".to_owned()));

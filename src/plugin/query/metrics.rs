@@ -26,7 +26,7 @@ pub(super) const TYPE: QueryType = QueryType { name: "metrics", answer: |ask| Bo
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Query {
     /// What is shown.
-    #[serde(default = "root_cause")]
+    #[serde(default = "select::default_metric")]
     metric: Metric,
     /// Of the latency: the quantile that is shown in place of the mean, 0.5, 0.95 or 0.99.
     #[serde(default)]
@@ -37,10 +37,6 @@ struct Query {
     /// The most runs to look at, newest first.
     #[serde(default = "all")]
     limit: usize,
-}
-
-fn root_cause() -> Metric {
-    Metric::RootCause
 }
 
 fn all() -> usize {
@@ -58,9 +54,7 @@ type Series<'r> = BTreeMap<Labels, Vec<Point<'r>>>;
 
 async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
     let (query, filter) = ask.filtered::<Query>()?;
-    if !(1..=MAX_RUNS).contains(&query.limit) {
-        return Err(QueryError::Invalid(format!("field `limit`: {} is not between 1 and {MAX_RUNS}", query.limit)));
-    }
+    select::within(query.limit, MAX_RUNS)?;
     check_quantile(&query, &filter)?;
     let cache = ask.instance.store()?;
     let found = select::records(&cache, &filter, query.limit).await?;

@@ -29,12 +29,8 @@ pub(super) const TYPE: QueryType = QueryType { name: "prompts", answer: |ask| Bo
 #[serde(deny_unknown_fields)]
 struct Query {
     /// The quality that is shown.
-    #[serde(default = "root_cause")]
+    #[serde(default = "select::default_metric")]
     metric: Metric,
-}
-
-fn root_cause() -> Metric {
-    Metric::RootCause
 }
 
 /// A version, from the installation, from runs, or both.

@@ -21,9 +21,6 @@ use crate::stream::Labels;
 /// `runs` in the registry.
 pub(super) const TYPE: QueryType = QueryType { name: "runs", answer: |ask| Box::pin(answer(ask)) };
 
-const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 1_000;
-
 /// The quantile of latency that is shown.
 const P95: f64 = 0.95;
 
@@ -32,12 +29,8 @@ const P95: f64 = 0.95;
 #[serde(deny_unknown_fields)]
 struct Query {
     /// The most runs to list.
-    #[serde(default = "default_limit")]
+    #[serde(default = "select::default_limit")]
     limit: usize,
-}
-
-fn default_limit() -> usize {
-    DEFAULT_LIMIT
 }
 
 /// A run of the list: published or not.
@@ -68,9 +61,7 @@ impl Row {
 
 async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
     let (query, filter) = ask.filtered::<Query>()?;
-    if !(1..=MAX_LIMIT).contains(&query.limit) {
-        return Err(QueryError::Invalid(format!("field `limit`: {} is not between 1 and {MAX_LIMIT}", query.limit)));
-    }
+    select::within(query.limit, select::MAX_ROWS)?;
     let store = ask.instance.store()?;
     if ask.alert {
         return for_alert(&ask, &store, &filter).await;
@@ -84,7 +75,7 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
 /// For an alert rule: how long ago each arm that ran in its range began the newest run that was published, in seconds.
 /// A run that was cut short never is, so that its arm ages as one that never began.
 async fn for_alert(ask: &Ask, store: &Cache, filter: &Filter) -> Result<Vec<Frame>, QueryError> {
-    let (rows, _) = list(store, filter, MAX_LIMIT).await?;
+    let (rows, _) = list(store, filter, select::MAX_ROWS).await?;
     let now = Utc::now();
     let mut newest: BTreeMap<Labels, (bool, Option<f64>)> = BTreeMap::new();
     for row in &rows {

@@ -10,11 +10,33 @@ use crate::experiment::Choice;
 use crate::frame::{Frame, Severity};
 use crate::plugin::error::{QueryError, one_line};
 use crate::run::{Metrics, Plan, RunRecord};
+use crate::score::Metric;
 use crate::store::{Cache, Records};
 use crate::stream::Labels;
 
 /// The most runs that any query looks at, newest first.
 pub(super) const MAX_RUNS: usize = 1_000;
+
+/// The most rows that a list may be asked for.
+pub(super) const MAX_ROWS: usize = 1_000;
+
+/// How long a list is that was not asked for a length.
+pub(super) fn default_limit() -> usize {
+    100
+}
+
+/// Refuses a `limit` that is none, or more than there can be.
+pub(super) fn within(limit: usize, most: usize) -> Result<(), QueryError> {
+    if (1..=most).contains(&limit) {
+        return Ok(());
+    }
+    Err(QueryError::Invalid(format!("field `limit`: {limit} is not between 1 and {most}")))
+}
+
+/// The quality that is meant where a query names none.
+pub(super) fn default_metric() -> Metric {
+    Metric::RootCause
+}
 
 /// Damaged runs that are told one by one; of the others the number.
 const TOLD: usize = 5;

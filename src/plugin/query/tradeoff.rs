@@ -27,12 +27,8 @@ pub(super) const TYPE: QueryType = QueryType { name: "tradeoff", answer: |ask| B
 #[serde(deny_unknown_fields)]
 struct Query {
     /// The quality that is weighed.
-    #[serde(default = "root_cause")]
+    #[serde(default = "select::default_metric")]
     metric: Metric,
-}
-
-fn root_cause() -> Metric {
-    Metric::RootCause
 }
 
 struct Row {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::analyze::severity;
-use super::{Ask, QueryType, severity_colours, shown};
+use super::{Ask, QueryType, select, severity_colours, shown};
 use crate::frame::{Field, Frame, FrameType, Severity};
 use crate::ledger::{Record, newest};
 use crate::plugin::error::QueryError;
@@ -16,27 +16,18 @@ use crate::store::Lines;
 /// `verdicts` in the registry.
 pub(super) const TYPE: QueryType = QueryType { name: "verdicts", answer: |ask| Box::pin(answer(ask)) };
 
-const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 1_000;
-
 /// The query's own fields.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Query {
     /// The most questions to list.
-    #[serde(default = "default_limit")]
+    #[serde(default = "select::default_limit")]
     limit: usize,
-}
-
-fn default_limit() -> usize {
-    DEFAULT_LIMIT
 }
 
 async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
     let query: Query = ask.fields()?;
-    if !(1..=MAX_LIMIT).contains(&query.limit) {
-        return Err(QueryError::Invalid(format!("field `limit`: {} is not between 1 and {MAX_LIMIT}", query.limit)));
-    }
+    select::within(query.limit, select::MAX_ROWS)?;
     let ledger = ask.instance.ledger()?;
     if ask.alert {
         let (now, max_age) = (Utc::now(), ask.instance.live()?.max_age);

@@ -7,7 +7,7 @@ use assay::live::{Failure, Refresh, Source, Stage};
 use assay::loki::LokiError;
 use assay::verdict::Class;
 
-use super::rig::{CALM, FULL, Logs, Rig, answer, done, end, failed, look, question, reads, response, tiny, until};
+use super::rig::{CALM, FULL, Logs, Rig, answer, done, end, failed, look, question, reads, response, tiny};
 use crate::canned::{Act, Canned, http};
 use crate::gguf::Habit;
 use crate::llama::live::launch;
@@ -45,11 +45,7 @@ async fn a_broken_loki_leaves_the_last_verdict_and_a_rest() {
         assert!(matches!(look(&desk, &question).await.refresh, Refresh::HeldOff { .. }), "{name}");
         rig.moment.pass(1);
         assert!(matches!(look(&desk, &question).await.refresh, Refresh::UnderWay(_)), "{name}");
-        assert_eq!(
-            rig.ledger().find(seen.key.as_str()).await.unwrap().records.len(),
-            1,
-            "{name}: only a verdict has a line"
-        );
+        assert_eq!(rig.lines(seen.key.as_str(), 1).await.len(), 1, "{name}: only a verdict has a line");
     }
 }
 
@@ -152,8 +148,7 @@ async fn a_server_that_is_killed_mid_answer_is_an_infrastructure_failure() {
     drop(server);
     let failure = failed(viewer.last().await.unwrap().stage);
     assert!(matches!(&failure, Failure::Model { class: Class::InfraError, model, .. } if model == "tiny"), "{failure}");
-    until("its line in the ledger", || rig.dir.path().join("store/ledger/1-assay").exists()).await;
-    let records = rig.ledger().find(key.as_str()).await.unwrap().records;
+    let records = rig.lines(key.as_str(), 1).await;
     assert_eq!((records[0].class, records[0].verdict.is_none()), (Class::InfraError, true));
     assert!(matches!(look(&desk, &question).await.refresh, Refresh::HeldOff { .. }));
     rig.moment.pass(16);

@@ -13,9 +13,7 @@ use crate::s3::Server;
 async fn record(rig: &Rig) -> Record {
     let (desk, _, _loki) = rig.desk(&[FULL]).await;
     let kept = done(answer(&desk, &question("{a=\"b\"}")).await);
-    let ledger = rig.ledger();
-    super::rig::until("the line", || rig.dir.path().join("store/ledger/1-assay").exists()).await;
-    let records = ledger.find(kept.key.as_str()).await.unwrap().records;
+    let records = rig.lines(kept.key.as_str(), 1).await;
     assert_eq!(*records[0], kept.record);
     (*records[0]).clone()
 }

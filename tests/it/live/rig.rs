@@ -8,6 +8,7 @@ use std::time::Duration;
 use assay::experiment::{Kind, ModelSpec};
 use assay::guard::Guard;
 use assay::installation::Installation;
+use assay::ledger::Record;
 use assay::live::{
     Capacity, Clock, Desk, Kept, Key, Limits, Look, ModelServer, Origin, Purpose, Question, RULES, Source, Span, Stage,
 };
@@ -132,6 +133,19 @@ impl Rig {
     pub(super) fn ledger(&self) -> store::Ledger {
         let store = store::Store::open(&self.dir.path().join("store").display().to_string()).unwrap();
         store::Ledger::new(&store, 1, "assay")
+    }
+
+    /// The ledger's lines of a question, once there are `many` or more: a verdict is told before its line is written.
+    pub(super) async fn lines(&self, question: &str, many: usize) -> Vec<Arc<Record>> {
+        let ledger = self.ledger();
+        for _ in 0..6000 {
+            let records = ledger.find(question).await.unwrap().records;
+            if records.len() >= many {
+                return records;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("waited a minute for {many} lines of {question}");
     }
 
     pub(super) fn open(&self, source: Source) -> Desk {

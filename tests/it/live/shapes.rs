@@ -31,7 +31,7 @@ async fn the_same_again_is_not_asked_again_and_says_so() {
     assert!(third.record.at > second.record.at && third.record.unseen.unwrap() > 0.0);
     let counts = desk.counts();
     assert_eq!((counts.answered, counts.reused), (2, 1));
-    let lines = rig.ledger().find(third.key.as_str()).await.unwrap().records;
+    let lines = rig.lines(third.key.as_str(), 3).await;
     let reused: Vec<bool> = lines.iter().map(|record| record.reused).collect();
     assert_eq!(reused, [false, true, false]);
     assert_eq!((lines[1].unseen, lines[1].attempts), (Some(0.0), 0));

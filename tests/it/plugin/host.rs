@@ -83,7 +83,9 @@ pub(super) struct Host {
     pub(super) basic_auth: Option<&'static str>,
     /// The time range of queries, in milliseconds; without one the hour that ends now.
     pub(super) range: Option<(i64, i64)>,
-    settings: Value,
+    pub(super) settings: Value,
+    /// When the settings were saved, in milliseconds.
+    pub(super) updated: i64,
     pub(super) handshake: String,
     stdout: BufReader<ChildStdout>,
     log: Arc<Mutex<Vec<u8>>>,
@@ -133,6 +135,7 @@ impl Host {
             basic_auth,
             range,
             settings,
+            updated: 1,
             handshake,
             stdout,
             log,
@@ -153,7 +156,7 @@ impl Host {
                 basic_auth_user: self.basic_auth.unwrap_or_default().to_owned(),
                 json_data: self.settings.to_string().into_bytes(),
                 decrypted_secure_json_data: secrets,
-                last_updated_ms: 1,
+                last_updated_ms: self.updated,
                 ..Default::default()
             }),
             ..Default::default()

@@ -141,6 +141,38 @@ async fn a_live_answer_is_one_trace_from_grafana_to_loki_and_back_and_says_no_wo
 }
 
 #[tokio::test]
+async fn a_receiver_that_left_the_settings_gets_nothing_more() {
+    let (_store, mut settings) = empty_store();
+    let (own, grafanas) = (Receiver::http(Manner::Takes).await, Receiver::grpc(Manner::Takes).await);
+    settings["otlpEndpoint"] = json!(own.url());
+    settings["otlpProtocol"] = json!("http/protobuf");
+    let variables = [("GF_INSTANCE_OTLP_ADDRESS", grafanas.address()), ("OTEL_BSP_SCHEDULE_DELAY", "20")];
+    let mut host = Host::start_in(settings, &variables).await;
+    assert_eq!(host.ask_one(json!({"queryType": "runs"})).await.status, 200);
+    let begun = std::time::Instant::now();
+    while own.arrived().named("query").is_empty() {
+        assert!(begun.elapsed().as_secs() < 60, "nothing arrives where the settings say");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    host.settings.as_object_mut().unwrap().remove("otlpEndpoint");
+    host.updated += 1;
+    for _ in 0..3 {
+        assert_eq!(host.ask_one(json!({"queryType": "prompts"})).await.status, 200);
+    }
+    assert!(host.stop().await.0.success());
+    let types = |receiver: &Receiver| -> Vec<String> {
+        receiver
+            .arrived()
+            .named("query")
+            .iter()
+            .map(|span| attributes(&span.attributes)["assay.query.type"].clone())
+            .collect()
+    };
+    assert!(types(&own).iter().all(|kind| kind == "runs"), "{:?}", types(&own));
+    assert!(types(&grafanas).iter().any(|kind| kind == "prompts"), "{:?}", types(&grafanas));
+}
+
+#[tokio::test]
 async fn without_a_receiver_grafanas_trace_is_still_in_the_log() {
     let (_store, settings) = empty_store();
     let mut host = Host::start(settings).await;

@@ -1,12 +1,12 @@
 // Servers of models: a name of models.toml, where it is served, and the key to it.
 
 import { ConfigSection } from '@grafana/plugin-ui';
-import { Button, Field, IconButton, Input, Stack } from '@grafana/ui';
+import { Button, Field, Stack } from '@grafana/ui';
 import React, { useId } from 'react';
 import { type Form, modelKey } from '../../form';
 import { text } from '../../text';
 import type { ModelServer } from '../../types';
-import { NameSetting, Secret } from './fields';
+import { Cell, NameSetting, RemoveButton, Secret } from './fields';
 
 const words = text.config.models;
 
@@ -57,16 +57,14 @@ interface ServerProps {
 function Server({ form, server, onChange, onRemove }: ServerProps) {
   const id = useId();
   const input = (field: keyof ModelServer, width: number, placeholder: string) => (
-    <Field label={words[field]} htmlFor={`${id}-${field}`} noMargin>
-      <Input
-        id={`${id}-${field}`}
-        width={width}
-        disabled={form.readOnly}
-        placeholder={placeholder}
-        value={server[field]}
-        onChange={(event) => onChange({ ...server, [field]: event.currentTarget.value })}
-      />
-    </Field>
+    <Cell
+      form={form}
+      label={words[field]}
+      width={width}
+      placeholder={placeholder}
+      value={server[field]}
+      onChange={(value) => onChange({ ...server, [field]: value })}
+    />
   );
   return (
     <Stack alignItems="end" gap={1} wrap="wrap">
@@ -75,13 +73,7 @@ function Server({ form, server, onChange, onRemove }: ServerProps) {
       <Field label={words.key} htmlFor={`${id}-key`} noMargin>
         <Secret id={`${id}-key`} form={form} name={modelKey(server.name)} width={30} />
       </Field>
-      <IconButton
-        name="trash-alt"
-        size="lg"
-        aria-label={words.remove(server.name)}
-        disabled={form.readOnly}
-        onClick={onRemove}
-      />
+      <RemoveButton form={form} label={words.remove(server.name)} onClick={onRemove} />
     </Stack>
   );
 }

@@ -1,11 +1,12 @@
 // Standing questions: asked on their own schedule, with no panel open.
 
 import { ConfigSection } from '@grafana/plugin-ui';
-import { Button, Field, IconButton, Input, Stack } from '@grafana/ui';
-import React, { useId } from 'react';
+import { Button, Stack } from '@grafana/ui';
+import React from 'react';
 import { type Form, pruned } from '../../form';
 import { text } from '../../text';
 import type { StandingQuestion } from '../../types';
+import { Cell, RemoveButton } from './fields';
 
 const words = text.config.questions;
 
@@ -63,28 +64,20 @@ interface QuestionProps {
 }
 
 function Question({ form, question, onChange, onRemove }: QuestionProps) {
-  const id = useId();
   return (
     <Stack alignItems="end" gap={1} wrap="wrap">
       {FIELDS.map(({ name, width, placeholder }) => (
-        <Field key={name} label={words[name]} htmlFor={`${id}-${name}`} noMargin>
-          <Input
-            id={`${id}-${name}`}
-            width={width}
-            disabled={form.readOnly}
-            placeholder={placeholder}
-            value={question[name] ?? ''}
-            onChange={(event) => onChange(optionalsPruned({ ...question, [name]: event.currentTarget.value }))}
-          />
-        </Field>
+        <Cell
+          key={name}
+          form={form}
+          label={words[name]}
+          width={width}
+          placeholder={placeholder}
+          value={question[name] ?? ''}
+          onChange={(value) => onChange(optionalsPruned({ ...question, [name]: value }))}
+        />
       ))}
-      <IconButton
-        name="trash-alt"
-        size="lg"
-        aria-label={words.remove(question.name)}
-        disabled={form.readOnly}
-        onClick={onRemove}
-      />
+      <RemoveButton form={form} label={words.remove(question.name)} onClick={onRemove} />
     </Stack>
   );
 }

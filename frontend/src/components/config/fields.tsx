@@ -1,6 +1,6 @@
 // Fields of the settings form, each bound to the setting whose name it has.
 
-import { Combobox, Field, Input, RadioButtonGroup, SecretInput, Switch } from '@grafana/ui';
+import { Combobox, Field, IconButton, Input, RadioButtonGroup, SecretInput, Switch } from '@grafana/ui';
 import React, { useId } from 'react';
 import type { Form } from '../../form';
 import { text } from '../../text';
@@ -44,6 +44,37 @@ export function TextSetting({ form, name, placeholder }: Props) {
       )}
     </Labelled>
   );
+}
+
+interface CellProps {
+  form: Form;
+  label: string;
+  width: number;
+  placeholder: string;
+  value: string;
+  onChange: (value: string) => void;
+}
+
+/** One of several inputs in a row of a list: its label says all there is to say. */
+export function Cell({ form, label, width, placeholder, value, onChange }: CellProps) {
+  const id = useId();
+  return (
+    <Field label={label} htmlFor={id} noMargin>
+      <Input
+        id={id}
+        width={width}
+        disabled={form.readOnly}
+        placeholder={placeholder}
+        value={value}
+        onChange={(event) => onChange(event.currentTarget.value)}
+      />
+    </Field>
+  );
+}
+
+/** Takes a row out of its list. */
+export function RemoveButton({ form, label, onClick }: { form: Form; label: string; onClick: () => void }) {
+  return <IconButton name="trash-alt" size="lg" aria-label={label} disabled={form.readOnly} onClick={onClick} />;
 }
 
 export function NumberSetting({ form, name, placeholder }: Props) {
