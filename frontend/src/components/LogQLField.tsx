@@ -4,7 +4,7 @@
 import { css, cx } from '@emotion/css';
 import type { GrafanaTheme2 } from '@grafana/data';
 import { useStyles2 } from '@grafana/ui';
-import React, { useEffect, useId, useRef, useState } from 'react';
+import React, { useEffect, useId, useLayoutEffect, useRef, useState } from 'react';
 import { completed } from '../completion';
 import type { AssayDataSource } from '../datasource';
 import { type Context, context, STAGE_SUGGESTIONS, type TokenKind, tokens } from '../logql';
@@ -24,6 +24,8 @@ const SHOWN = 12;
 export function LogQLField({ id, value, datasource, onChange, onRun }: Props) {
   const styles = useStyles2(getStyles);
   const area = useRef<HTMLTextAreaElement>(null);
+  /** Where the caret goes when the text that a completion made is shown. */
+  const destination = useRef<number | undefined>(undefined);
   const listId = useId();
   const [draft, setDraft] = useState(value);
   const [caret, setCaret] = useState<number | undefined>();
@@ -34,6 +36,14 @@ export function LogQLField({ id, value, datasource, onChange, onRun }: Props) {
 
   useEffect(() => setDraft(value), [value]);
 
+  // The caret can only be set once the new text stands there, and must be before the next key is typed.
+  useLayoutEffect(() => {
+    if (destination.current !== undefined) {
+      area.current?.setSelectionRange(destination.current, destination.current);
+      destination.current = undefined;
+    }
+  });
+
   const take = (option: string) => {
     if (!at) {
       return;
@@ -42,8 +52,7 @@ export function LogQLField({ id, value, datasource, onChange, onRun }: Props) {
     setDraft(inserted);
     onChange(inserted);
     setCaret(undefined);
-    // The caret can only be set once the new text stands there.
-    requestAnimationFrame(() => area.current?.setSelectionRange(next, next));
+    destination.current = next;
   };
 
   const commit = () => {
