@@ -55,7 +55,8 @@ pub struct Row {
     /// The paired difference, its test and the conclusion.
     #[serde(flatten)]
     pub comparison: Comparison,
-    /// Holm-adjusted p-value of an exploratory metric.
+    /// Holm-adjusted p-value: of an exploratory metric over those of its comparison, of the primary one over its
+    /// [`family`].
     pub p_adjusted: Option<f64>,
 }
 
@@ -147,7 +148,7 @@ fn compare(
             Err(_) => {}
         }
     }
-    adjust(&mut rows);
+    adjust(rows.iter_mut().filter(|row| !row.primary).collect());
     Ok(RunComparison {
         a: a.plan.id.clone(),
         b: b.plan.id.clone(),
@@ -205,11 +206,18 @@ pub fn compare_rows<'r>(
     stats::compare(&pairs(&paired(&ours, &theirs), metric), &plan(metric, margin, seed))
 }
 
-/// Holm's adjustment over the exploratory rows; a conclusion that does not survive it becomes *cannot tell*.
-fn adjust(rows: &mut [Row]) {
-    let p_values: Vec<f64> = rows.iter().filter(|row| !row.primary).map(|row| row.comparison.p_value).collect();
+/// Comparisons that are read together: each primary p-value is Holm-adjusted over them. One alone stays as it is.
+pub fn family(comparisons: &mut [RunComparison]) {
+    if comparisons.len() > 1 {
+        adjust(comparisons.iter_mut().filter_map(|comparison| comparison.rows.first_mut()).collect());
+    }
+}
+
+/// Holm's adjustment; a conclusion that does not survive it becomes *cannot tell*.
+fn adjust(rows: Vec<&mut Row>) {
+    let p_values: Vec<f64> = rows.iter().map(|row| row.comparison.p_value).collect();
     let Ok(adjusted) = stats::holm(&p_values) else { return };
-    for (row, p) in rows.iter_mut().filter(|row| !row.primary).zip(adjusted) {
+    for (row, p) in rows.into_iter().zip(adjusted) {
         row.p_adjusted = Some(p);
         let claims = matches!(row.comparison.conclusion, Conclusion::Better | Conclusion::Worse);
         if claims && p > stats::ALPHA {
@@ -260,7 +268,7 @@ impl fmt::Display for RunComparison {
             "{} {} ({interval}, {}, {} cases in {} clusters)",
             row.metric,
             shown(c.delta),
-            probability(c.p_value),
+            row.p_adjusted.map_or(probability(c.p_value), |p| format!("Holm-adjusted {}", probability(p))),
             c.n_cases,
             c.n_clusters
         );

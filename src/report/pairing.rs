@@ -2,17 +2,17 @@
 //!
 //! The comparisons that the experiment declared are made; where it declared none among these runs, each run is held
 //! against the first, and the page says that this was not declared. Several comparisons on one page are one family:
-//! each primary p-value is Holm-adjusted over them, and a claim that does not survive becomes *cannot tell*.
+//! each primary p-value is adjusted over them, and a claim that does not survive becomes *cannot tell*.
 
 use serde::Serialize;
 
 use super::text::{MISSING, interval, label, letter, p_value, signed, value};
 use super::{Refused, plot};
-use crate::compare::{RunComparison, amount, compare_rows, compare_runs, probability};
+use crate::compare::{RunComparison, amount, compare_rows, compare_runs, family, probability};
 use crate::golden::Split;
 use crate::run::{CaseResult, Run};
 use crate::score::{Metric, Unit};
-use crate::stats::{self, Comparison, Conclusion, Direction};
+use crate::stats::{Comparison, Conclusion, Direction};
 
 /// Two runs, compared.
 #[derive(Debug)]
@@ -24,8 +24,6 @@ pub(super) struct Pairing {
     declared: bool,
     comparison: RunComparison,
     subsets: Vec<(String, Option<Comparison>)>,
-    /// Holm-adjusted over the comparisons of the page, where there are several.
-    p_adjusted: Option<f64>,
 }
 
 /// What may be said, in a word and a sentence.
@@ -76,17 +74,11 @@ pub(super) fn pair(runs: &[Run]) -> Result<Vec<Pairing>, Refused> {
     let declared = declared(runs);
     let is_declared = !declared.is_empty();
     let pairs = if is_declared { declared } else { (1..runs.len()).map(|b| (0, b)).collect() };
-    let mut pairings = Vec::with_capacity(pairs.len());
-    for (a, b) in pairs {
-        pairings.push(Pairing::new(runs, a, b, is_declared)?);
-    }
-    if pairings.len() > 1 {
-        let p_values: Vec<f64> = pairings.iter().map(|pairing| pairing.primary().p_value).collect();
-        for (pairing, p) in pairings.iter_mut().zip(stats::holm(&p_values).unwrap_or_default()) {
-            pairing.p_adjusted = Some(p);
-        }
-    }
-    Ok(pairings)
+    let compared = |(a, b): &(usize, usize)| compared(runs, *a, *b);
+    let mut comparisons = pairs.iter().map(compared).collect::<Result<Vec<_>, _>>()?;
+    family(&mut comparisons);
+    let pairing = |((a, b), comparison)| Pairing::new(runs, a, b, is_declared, comparison);
+    Ok(pairs.into_iter().zip(comparisons).map(pairing).collect())
 }
 
 /// The declared comparisons of which both runs are here: those of one session, in the order of the experiment.
@@ -109,14 +101,19 @@ fn declared(runs: &[Run]) -> Vec<(usize, usize)> {
     found
 }
 
+fn compared(runs: &[Run], a: usize, b: usize) -> Result<RunComparison, Refused> {
+    let experiment = &runs[a].record.plan.experiment;
+    let (primary, margin, seed) = (experiment.primary, experiment.margin, experiment.seed);
+    compare_runs(&runs[a], &runs[b], primary, margin, seed).map_err(|source| {
+        let id = |index: usize| runs[index].record.plan.id.clone();
+        Refused::Incomparable { run: id(b), first: id(a), source: Box::new(source) }
+    })
+}
+
 impl Pairing {
-    fn new(runs: &[Run], a: usize, b: usize, declared: bool) -> Result<Self, Refused> {
+    fn new(runs: &[Run], a: usize, b: usize, declared: bool, comparison: RunComparison) -> Self {
         let experiment = &runs[a].record.plan.experiment;
         let (primary, seed) = (experiment.primary, experiment.seed);
-        let comparison = compare_runs(&runs[a], &runs[b], primary, experiment.margin, seed).map_err(|source| {
-            let id = |index: usize| runs[index].record.plan.id.clone();
-            Refused::Incomparable { run: id(b), first: id(a), source: Box::new(source) }
-        })?;
         let families: std::collections::BTreeSet<&str> =
             runs[a].results.iter().map(|row| row.family.as_str()).collect();
         let subset = |keep: &dyn Fn(&CaseResult) -> bool| {
@@ -129,7 +126,7 @@ impl Pairing {
         subsets.extend(
             families.into_iter().map(|family| (format!("family {family}"), subset(&|row| row.family == family))),
         );
-        Ok(Self { a, b, declared, comparison, subsets, p_adjusted: None })
+        Self { a, b, declared, comparison, subsets }
     }
 
     /// The primary metric's comparison.
@@ -147,19 +144,12 @@ impl Pairing {
         self.comparison.margin
     }
 
-    fn conclusion(&self) -> Conclusion {
-        let said = self.primary().conclusion;
-        let claims = matches!(said, Conclusion::Better | Conclusion::Worse);
-        if claims && self.p_adjusted.is_some_and(|p| p > stats::ALPHA) { Conclusion::CannotTell } else { said }
-    }
-
     fn sentence(&self, runs: &[Run]) -> Sentence {
-        let said = self.conclusion();
+        let said = self.primary().conclusion;
         let mut notes = Vec::new();
-        if let Some(p) = self.p_adjusted {
-            let fails = said != self.primary().conclusion;
-            let therefore = if fails { ": the claim does not survive" } else { "" };
-            notes.push(format!("Holm-adjusted over the comparisons of this page, {}{therefore}.", probability(p)));
+        if self.comparison.primary().p_adjusted.is_some() {
+            let alone = probability(self.primary().p_value);
+            notes.push(format!("Adjusted over the comparisons of this page; alone it would be {alone}."));
         }
         if self.primary().mde.is_none() {
             notes.push("The smallest difference that this dataset finds (MDE) cannot be estimated here.".to_owned());
@@ -196,7 +186,6 @@ impl Pairing {
     pub(super) fn view(&self, runs: &[Run], metrics: Option<String>, subsets: Option<String>) -> PairView {
         let row = |row: &crate::compare::Row| {
             let (metric, c) = (row.metric, &row.comparison);
-            let said = if row.primary { self.conclusion() } else { c.conclusion };
             DeltaRow {
                 metric: metric.to_string(),
                 primary: row.primary,
@@ -207,10 +196,10 @@ impl Pairing {
                     .ci_low
                     .zip(c.ci_high)
                     .map(|(low, high)| format!("{} to {}", signed(metric, low), signed(metric, high))),
-                p: p_value(row.p_adjusted.or(self.p_adjusted).unwrap_or(c.p_value)),
+                p: p_value(row.p_adjusted.unwrap_or(c.p_value)),
                 mde: c.mde.map(|mde| amount(metric, mde)),
-                conclusion: said.to_string(),
-                kind: kind(said),
+                conclusion: c.conclusion.to_string(),
+                kind: kind(c.conclusion),
             }
         };
         PairView {

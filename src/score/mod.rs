@@ -22,7 +22,7 @@ use crate::ontology::{INSUFFICIENT_EVIDENCE, NONE, Ontology, Severity};
 use crate::verdict::{Class, Verdict};
 
 /// Version of the scorers; scores of different versions are not compared.
-pub const VERSION: &str = "1";
+pub const VERSION: &str = "2";
 
 /// The scores of one answer; absent means unscored, never zero.
 pub type Scores = BTreeMap<Metric, f64>;
@@ -135,8 +135,9 @@ fn qualities(graded: &Graded<'_>, verdict: &Verdict, ontology: &Ontology) -> Sco
 fn worst(graded: &Graded<'_>) -> Scores {
     let target = graded.target;
     let truth = target.severity as usize;
-    let missed =
-        ComponentCounts { missed: ComponentCounts::new(&target.components, &[""]).missed, ..Default::default() };
+    // As bad as an answer that names one wrong component: were it charged nothing, failing would beat guessing wrong.
+    let missed = ComponentCounts::new(&target.components, &[""]).missed;
+    let counts = ComponentCounts { right: 0, wrong: 1, missed };
     let mut scores = Scores::from([
         (Metric::RootCause, 0.0),
         (Metric::Severity, 0.0),
@@ -146,9 +147,7 @@ fn worst(graded: &Graded<'_>) -> Scores {
         // It did not abstain; that it said nothing either is what `failed` counts.
         (Metric::Abstained, 0.0),
     ]);
-    scores.extend(component_scores(missed));
-    // Nothing to name and nothing named is no merit of a failure.
-    scores.extend([Metric::ComponentPrecision, Metric::ComponentRecall, Metric::ComponentF1].map(|m| (m, 0.0)));
+    scores.extend(component_scores(counts));
     scores.extend([Metric::Rouge1, Metric::Rouge2, Metric::RougeL, Metric::RougeLsum].map(|m| (m, 0.0)));
     scores.extend(applicable(graded, false, false, true, false));
     // An answer that is missing withholds what the window shows.

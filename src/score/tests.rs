@@ -90,6 +90,8 @@ fn a_failure_scores_the_worst_and_an_infrastructure_error_nothing() {
         }
         let parts = [Metric::ComponentF1, Metric::ComponentsMissed, Metric::SeverityDistance, Metric::LatencyMs];
         assert_eq!(values(&scores, &parts), [Some(0.0), Some(1.0), Some(2.0), Some(12.5)]);
+        // No better than an answer that names the wrong component.
+        assert_eq!(values(&scores, &[Metric::ComponentsWrong]), [Some(1.0)], "{class}");
     }
     assert!(score(&graded(&target, Class::InfraError, None, &[]), &ontology()).is_empty());
     let healthy = healthy();

@@ -18,7 +18,7 @@ use super::{ALPHA, Direction, FEWEST_CLUSTERS, Scale, StatsError, check};
 /// Patterns drawn where there are too many to visit: the p-value 0.05 then has a standard error of 0.002.
 const FLIPS: usize = 9_999;
 /// Differences and limits nearer to zero than this are zero: what rounding leaves of sums that cancel.
-const ZERO: f64 = 1e-12;
+pub(super) const ZERO: f64 = 1e-12;
 
 /// One case as two runs scored it, repeats averaged.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -108,35 +108,6 @@ pub struct Comparison {
     pub permutation: Permutation,
 }
 
-/// A one-sided answer for a gate: may *b* replace *a*?
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Gate {
-    /// `b` - `a`, in the metric's unit.
-    pub delta: f64,
-    /// The worst difference that the data leave possible at 95 %, one-sided; `None` where no honest one exists.
-    pub bound: Option<f64>,
-    /// The loss that would still be accepted.
-    pub margin: f64,
-    /// Whether the bound stays within it.
-    pub outcome: GateOutcome,
-    /// Clusters behind the answer.
-    pub n_clusters: usize,
-    /// Where the bound comes from.
-    pub method: Method,
-}
-
-/// What a gate says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum GateOutcome {
-    /// Any loss is smaller than the margin.
-    NonInferior,
-    /// The loss is larger than the margin, at the same confidence.
-    Inferior,
-    /// The data do not decide it; a gate does not open on that.
-    CannotTell,
-}
-
 /// Compares run *b* with run *a* on the cases that both have.
 ///
 /// # Errors
@@ -164,31 +135,10 @@ pub fn compare_each(questions: &[(Vec<Pair<'_>>, Plan)]) -> Vec<Result<Compariso
     paired.iter().filter_map(answer).collect()
 }
 
-/// Asks whether *b* loses at most `plan.margin` against *a*: the one-sided 95 % bound against the margin.
-///
-/// CPMP 2000, *Points to consider on switching between superiority and non-inferiority*, IV.2; the bound is the limit
-/// of the two-sided 90 % interval.
-///
-/// # Errors
-/// As [`compare`].
-pub fn non_inferiority(pairs: &[Pair<'_>], plan: &Plan) -> Result<Gate, StatsError> {
-    Ok(Paired::new(pairs, plan)?.gate(plan))
-}
-
 /// The sum of a cluster's differences.
 fn difference(cases: &[Pair<'_>]) -> f64 {
     let sum: f64 = cases.iter().map(|case| case.b - case.a).sum();
     if sum.abs() > ZERO { sum } else { 0.0 }
-}
-
-fn outcome(largest_loss: f64, smallest_loss: f64, margin: f64) -> GateOutcome {
-    if largest_loss <= margin + ZERO {
-        GateOutcome::NonInferior
-    } else if smallest_loss > margin {
-        GateOutcome::Inferior
-    } else {
-        GateOutcome::CannotTell
-    }
 }
 
 /// How much is drawn; tests that compare thousands of times draw less.
@@ -199,7 +149,7 @@ pub(super) struct Draws {
 }
 
 /// An interval, if there is one, and where it comes from.
-type Limits = (Option<(f64, f64)>, Method);
+pub(super) type Limits = (Option<(f64, f64)>, Method);
 
 /// The interval of each difference, see [`Paired::interval`].
 fn intervals(all: &[(&Paired, &Plan)], tail: f64) -> Vec<Limits> {
@@ -278,24 +228,13 @@ impl Paired {
         }
     }
 
-    pub(super) fn gate(&self, plan: &Plan) -> Gate {
-        let (interval, method) = self.interval(ALPHA, plan);
-        let interval = interval.filter(|_| self.parts.len() >= FEWEST_CLUSTERS);
-        let (bound, outcome) = match (interval, plan.direction) {
-            (None, _) => (None, GateOutcome::CannotTell),
-            (Some((low, high)), Direction::HigherIsBetter) => (Some(low), outcome(-low, -high, plan.margin)),
-            (Some((low, high)), Direction::LowerIsBetter) => (Some(high), outcome(high, low, plan.margin)),
-        };
-        Gate { delta: self.delta(), bound, margin: plan.margin, outcome, n_clusters: self.parts.len(), method }
-    }
-
-    fn delta(&self) -> f64 {
+    pub(super) fn delta(&self) -> f64 {
         let all = total(&self.parts);
         all.sum / all.weight
     }
 
     /// The difference that more than half of the clusters share, which mostly is none; 0 if they share no other.
-    fn usual(&self) -> f64 {
+    pub(super) fn usual(&self) -> f64 {
         let mut differences: Vec<f64> = self.parts.iter().map(|part| part.sum / part.weight).collect();
         differences.sort_by(f64::total_cmp);
         let shared = differences.chunk_by(|x, y| x == y).find(|same| 2 * same.len() > differences.len());
@@ -303,7 +242,7 @@ impl Paired {
     }
 
     /// How many clusters depart from `usual`, and the share of cases that lie in those above and below it.
-    fn departing(&self, usual: f64) -> (usize, f64, f64) {
+    pub(super) fn departing(&self, usual: f64) -> (usize, f64, f64) {
         let (mut count, mut above, mut below) = (0, 0.0, 0.0);
         for part in &self.parts {
             let difference = part.sum / part.weight;
@@ -322,7 +261,7 @@ impl Paired {
     /// differences between like runs are symmetric and both corrections then add noise. With 20 clusters of long-tailed
     /// latencies it covers 93 % (BCa 88 %, bootstrap-t 90 %); with 20 clusters of which a few became much slower 87 %
     /// (BCa 90 %, bootstrap-t 92 %).
-    fn interval(&self, tail: f64, plan: &Plan) -> Limits {
+    pub(super) fn interval(&self, tail: f64, plan: &Plan) -> Limits {
         intervals(&[(self, plan)], tail).remove(0)
     }
 
@@ -368,7 +307,8 @@ impl Paired {
             }
             Scale::Real => return None,
         };
-        minimum_detectable_effect(error, clusters)
+        // A share cannot differ by more than all of it: then no true difference would be found so often.
+        minimum_detectable_effect(error, clusters).filter(|effect| scale == Scale::Real || *effect <= 1.0)
     }
 
     fn conclude(&self, interval: Option<(f64, f64)>, p_value: f64, plan: &Plan) -> Conclusion {

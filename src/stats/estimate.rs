@@ -17,6 +17,10 @@ pub enum Method {
     BcaBootstrap,
     /// Clusters drawn with replacement, quantiles of the replicates.
     PercentileBootstrap,
+    /// Clusters drawn with replacement, each draw measured in its own standard errors.
+    BootstrapT,
+    /// The extremes of the clusters: almost none of them differs from the rest, and the values have no bounds.
+    Extremes,
     /// Wilson's score interval: one binary case per cluster.
     Wilson,
     /// Clopper-Pearson on the effective number of clusters: too few of them differ for a bootstrap.
@@ -31,6 +35,8 @@ impl fmt::Display for Method {
         f.write_str(match self {
             Self::BcaBootstrap => "cluster bootstrap (BCa)",
             Self::PercentileBootstrap => "cluster bootstrap (percentile)",
+            Self::BootstrapT => "cluster bootstrap (t)",
+            Self::Extremes => "extremes of the clusters",
             Self::Wilson => "Wilson",
             Self::Exact => "exact bound on clusters",
             Self::NoInterval => "no interval",

@@ -29,6 +29,7 @@ pub mod cluster;
 pub mod compare;
 pub mod drift;
 pub mod estimate;
+pub mod gate;
 pub mod multiple;
 pub mod power;
 pub mod quantile;
@@ -37,9 +38,10 @@ use serde::{Deserialize, Serialize};
 
 pub use agreement::Confusion;
 pub use cluster::{CaseMean, Clustered, average_repeats};
-pub use compare::{Comparison, Conclusion, Gate, GateOutcome, Pair, Plan, compare, compare_each, non_inferiority};
+pub use compare::{Comparison, Conclusion, Pair, Plan, compare, compare_each};
 pub use drift::Drift;
 pub use estimate::{Estimate, Method, estimate_each};
+pub use gate::{Gate, GateOutcome, non_inferiority};
 pub use multiple::holm;
 pub use quantile::{QuantileEstimate, clustered_quantile, quantile};
 

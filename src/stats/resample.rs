@@ -177,6 +177,36 @@ fn ratios_of(all: &[&[Part]], replicates: usize, seed: u64) -> Vec<Resampled> {
     all.iter().zip(&places).map(resampled).collect()
 }
 
+/// How far each replicate of the ratio of sums lies from it, in the replicate's own standard errors; in ascending order.
+///
+/// A replicate that drew no spread lies infinitely far out on its side.
+pub(super) fn pivots(parts: &[Part], replicates: usize, seed: u64) -> Vec<f64> {
+    let all = total(parts);
+    let (estimate, clusters) = (all.sum / all.weight, parts.len() as f64);
+    // Around the estimate, so that squares of large values do not cancel.
+    let centred: Vec<Part> =
+        parts.iter().map(|part| Part { sum: part.sum - estimate * part.weight, weight: part.weight }).collect();
+    let mut columns = Columns::default();
+    let mut place = |value: fn(&Part) -> f64| columns.place(centred.iter().map(value).collect());
+    let places = [
+        place(|part| part.sum),
+        place(|part| part.weight),
+        place(|part| part.sum * part.sum),
+        place(|part| part.sum * part.weight),
+        place(|part| part.weight * part.weight),
+    ];
+    let pivot = |replicate: &Vec<[f64; LANES]>| {
+        let [sum, weight, sum_sum, sum_weight, weight_weight] = places.map(|at| replicate[at / LANES][at % LANES]);
+        let away = sum / weight;
+        // The squares of `cluster::standard_error`, multiplied out.
+        let squares = (sum_sum - 2.0 * away * sum_weight + away * away * weight_weight).max(0.0);
+        away / ((squares * clusters / (clusters - 1.0)).sqrt() / weight)
+    };
+    let mut pivots: Vec<f64> = columns.sums(replicates, seed).iter().map(pivot).filter(|t| !t.is_nan()).collect();
+    pivots.sort_by(f64::total_cmp);
+    pivots
+}
+
 /// A statistic with its bootstrap replicates.
 pub(super) struct Resampled {
     pub(super) estimate: f64,

@@ -110,16 +110,18 @@ async fn observed(args: &Power, run: &str, against: &str) -> Result<(Metric, f64
     let metric = args.metric.unwrap_or(experiment.primary);
     let comparison = compare_runs(&against, &run, metric, 0.0, experiment.seed)?;
     let found = &comparison.primary().comparison;
-    let Some(error) = found.standard_error.filter(|error| *error > 0.0) else {
+    let shown = found.mde.and_then(|mde| spread(mde, found.n_clusters)).filter(|spread| *spread > 0.0);
+    let Some(spread) = shown else {
         bail!(
-            "the two runs differ in `{metric}` by the same everywhere and show no spread: assume a share with --discordant"
+            "the two runs differ in `{metric}` in too few of {} captures to show a spread: assume one with --discordant",
+            found.n_clusters
         );
     };
     let from = format!(
         "{} of {} cases differ between {} and {}",
         found.discordant, found.n_cases, run.record.plan.id, against.record.plan.id
     );
-    Ok((metric, spread(error, found.n_clusters), found.n_clusters, from))
+    Ok((metric, spread, found.n_clusters, from))
 }
 
 async fn assumed(args: &Power, run: Option<&str>) -> Result<(Metric, f64, usize, String)> {

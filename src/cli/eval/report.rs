@@ -8,7 +8,7 @@ use comfy_table::{CellAlignment, Table};
 use serde_json::json;
 
 use crate::cli::output::conclusions;
-use crate::compare::compare_tallied;
+use crate::compare::{compare_tallied, family};
 use crate::harness::Outcome;
 use crate::run::{Metrics, Pooled, RunRecord};
 use crate::score::{Metric, Unit};
@@ -52,6 +52,7 @@ pub(super) async fn session(store: &Store, outcomes: &[Outcome], json: bool) -> 
             comparisons.push(compare_tallied(&a, &b, experiment.primary, experiment.margin, experiment.seed)?);
         }
     }
+    family(&mut comparisons);
     if json {
         println!("{}", serde_json::to_string_pretty(&json!({ "runs": runs, "comparisons": comparisons }))?);
         return Ok(());

@@ -212,3 +212,34 @@ fn equal_seeds_give_equal_bits() {
     let bits = [found.ci_low.unwrap(), found.ci_high.unwrap(), found.p_value, found.mde.unwrap()].map(f64::to_bits);
     assert_eq!(bits, [13814045814304279922, 4590388996189511425, 4607182418800017408, 4592935417642348269]);
 }
+
+/// Prompts that are the same have the same tokens, and a gate on them opens.
+#[test]
+fn runs_that_differ_almost_nowhere_are_judged_by_their_extremes() {
+    let names: Vec<String> = (0..20).map(|cluster| format!("c{cluster}")).collect();
+    let pairs = |worst: f64| -> Vec<Pair<'_>> {
+        let b = |at: usize| 400.0 + if at == 7 { worst } else { 0.0 };
+        names.iter().enumerate().map(|(at, cluster)| Pair { cluster, a: 400.0, b: b(at) }).collect()
+    };
+    let plan = Plan { direction: Direction::LowerIsBetter, scale: Scale::Real, margin: 50.0, seed: 1 };
+    let gate = |worst: f64| non_inferiority(&pairs(worst), &plan).unwrap();
+    assert_eq!((gate(0.0).outcome, gate(0.0).bound), (GateOutcome::NonInferior, Some(0.0)));
+    assert_eq!((gate(50.0).outcome, gate(50.0).bound), (GateOutcome::NonInferior, Some(50.0)));
+    assert_eq!(gate(51.0).outcome, GateOutcome::CannotTell);
+    assert_eq!(gate(51.0).method, Method::Extremes);
+}
+
+/// One of 86 captures differs: what a comparison says it finds at least, and what is planned from it, are one number.
+#[test]
+fn a_plan_promises_what_the_comparison_finds() {
+    let names: Vec<String> = (0..86).map(|cluster| format!("c{cluster}")).collect();
+    let score = |at: usize| f64::from(u8::from(at == 3));
+    let pairs: Vec<_> = names.iter().enumerate().map(|(at, cluster)| Pair { cluster, a: 0.0, b: score(at) }).collect();
+    let plan = Plan { direction: Direction::HigherIsBetter, scale: Scale::Unit, margin: 0.0, seed: 1 };
+    let mde = compare(&pairs, &plan).unwrap().mde.unwrap();
+    let spread = power::spread(mde, 86).unwrap();
+    assert!((power::power(mde, spread, 86).unwrap() - power::POWER).abs() < 0.02);
+    assert!(power::clusters_needed(mde / 2.0, spread).unwrap() > 4 * 80);
+    assert_eq!(power::power(1.0, spread, FEWEST_CLUSTERS - 1).unwrap(), 0.0);
+    assert_eq!(power::clusters_needed(1.0, 0.1).unwrap(), FEWEST_CLUSTERS);
+}

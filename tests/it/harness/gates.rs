@@ -148,7 +148,7 @@ fn a_saved_run_is_scored_again_without_a_model() {
     assert_eq!(std::fs::read(folder.path(&file)).unwrap(), before, "without --write nothing is written");
 
     let written = stderr(&ends(&folder, 0, &["eval", "score", "rules", "--write"]));
-    assert!(written.contains("scorer 0 -> 1, 3 figures and 1 answers changed"), "{written}");
+    assert!(written.contains("scorer 0 -> 2, 3 figures and 1 answers changed"), "{written}");
     assert_eq!(folder.json(&["eval", "show", "rules", "--json"]), right, "it is what a run of today would be");
     assert!(!folder.path(&file.replace("results", "results.next")).exists());
 
@@ -205,7 +205,13 @@ fn power_says_how_many_clusters_an_effect_needs() {
     let observed = ["eval", "power", "a", "--against", "rules", "--metric", "latency_ms", "--effect", "5"];
     let observed = stdout(&ends(&folder, 0, &observed));
     assert!(observed.contains("8 clusters") && observed.contains("CLUSTERS NEEDED"), "{observed}");
-    let alike = stderr(&ends(&folder, 1, &["eval", "power", "rules", "--against", "rules"]));
+    // Two runs that answer alike show no spread, but no more than so many captures can differ that were not seen.
+    let alike = folder.json(&["eval", "power", "rules", "--against", "rules", "--json"]);
+    let compared = folder.json(&["eval", "compare", "rules", "rules", "--json"]);
+    let (promised, found) = (&alike["basis"]["minimum_detectable_effect"], &compared["rows"][0]["mde"]);
+    assert!((promised.as_f64().unwrap() - found.as_f64().unwrap()).abs() < 1e-9, "{promised} {found}");
+    let alike = ["eval", "power", "rules", "--against", "rules", "--metric", "latency_ms", "--effect", "5"];
+    let alike = stderr(&ends(&folder, 1, &alike));
     assert!(alike.contains("--discordant"), "{alike}");
     ends(&folder, 0, &["eval", "power", "rules", "--effect", "0.3"]);
     for (arguments, expected) in [
