@@ -28,6 +28,9 @@ mod server;
 #[path = "../../tests/it/plugin/store.rs"]
 mod store;
 mod table;
+#[allow(dead_code, clippy::unwrap_used, reason = "the tests use more of it")]
+#[path = "../../tests/it/tls.rs"]
+mod tls;
 
 use std::time::{Duration, Instant};
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
+use opentelemetry::Context;
 use tracing::{Instrument, Span};
 
 use super::error::HarnessError;
@@ -101,22 +102,24 @@ pub(super) async fn ask(
     let mut case = shelf.case(question.case)?;
     let window = std::mem::take(&mut case.window);
     let traced = async {
-        let answer = answer(installation, client, patience, plan, (&case, window, question.repeat)).await?;
+        let asked = answer(installation, client, patience, plan, (&case, window, question.repeat));
+        let (answer, call) = asked.await?;
         spans::answered(&Span::current(), &answer);
         let ontology = installation.pipeline.prompts.ontologies().get(&plan.pipeline.ontology);
-        spans::scored(plan, &case, &answer, ontology);
+        spans::scored(plan, &case, &answer, ontology, call);
         Ok(answer)
     };
     traced.instrument(spans::case(plan, &case.id, question.repeat, run)).await
 }
 
+/// The answer, and the model call that it came from.
 async fn answer(
     installation: &Installation,
     client: Option<Client>,
     patience: Duration,
     plan: &Plan,
     (case, window, repeat): (&Case, Window, u32),
-) -> Result<Answer, HarnessError> {
+) -> Result<(Answer, Option<Context>), HarnessError> {
     let retry = Retry { budget: patience, seed: seed(plan, &case.id, repeat), ..Retry::default() };
     let patient = client.as_ref().map(|client| Patient::new(client, retry));
     let respondent = patient.as_ref().map_or(Respondent::Rules, Respondent::Model);
@@ -132,7 +135,7 @@ async fn answer(
     let analysis = installation.pipeline.analyze(window, &plan.arm.choice, &respondent, &ask).await;
     let analysis = analysis.map_err(|reason| HarnessError::Arm { arm: plan.arm.name.clone(), reason })?;
     meters().answered(&analysis, &plan.arm.model);
-    Ok(Answer {
+    let answer = Answer {
         case: case.id.clone(),
         repeat,
         at,
@@ -145,7 +148,8 @@ async fn answer(
         latency_ms: clock.elapsed().as_secs_f64() * 1e3,
         attempts: patient.as_ref().map_or(0, Patient::attempts),
         trace_id: trace_id(),
-    })
+    };
+    Ok((answer, patient.as_ref().and_then(Patient::call).cloned()))
 }
 
 /// Jitter that differs between questions and not between two executions.

@@ -3,6 +3,7 @@
 //! A case is a trace of its own that links to its run: a trace id then names one answer, and a run of any length fits
 //! what a trace store takes for one trace.
 
+use opentelemetry::Context;
 use tracing::field::Empty;
 use tracing::{Level, Span, info_span};
 
@@ -14,6 +15,7 @@ use crate::run::{Answer, Plan};
 use crate::score::{self, Metric, Unit};
 use crate::semconv::{self, gen_ai};
 use crate::stats::Direction;
+use crate::telemetry::failed;
 
 /// A session: the arms of an experiment, run together.
 pub(super) fn experiment(plan: &Plan) -> Span {
@@ -57,6 +59,7 @@ pub(super) fn case(plan: &Plan, case: &str, repeat: u32, run: &Span) -> Span {
         { semconv::CASE_REPEAT } = repeat,
         { semconv::CASE_ATTEMPTS } = Empty,
         { semconv::VERDICT_CLASS } = Empty,
+        { semconv::ERROR_TYPE } = Empty,
     );
     span.follows_from(run);
     span
@@ -66,14 +69,16 @@ pub(super) fn case(plan: &Plan, case: &str, repeat: u32, run: &Span) -> Span {
 pub(super) fn answered(span: &Span, answer: &Answer) {
     span.record(semconv::CASE_ATTEMPTS, answer.attempts).record(semconv::VERDICT_CLASS, answer.class.as_str());
     if !answer.is_finished() {
-        span.record("otel.status_code", "ERROR");
+        failed(span, answer.class.as_str());
     }
 }
 
-/// Tells the scores of an answer, where somebody listens. Times and tokens are no judgement and stand in the spans.
-pub(super) fn scored(plan: &Plan, case: &Case, answer: &Answer, ontology: Option<&Ontology>) {
+/// Tells the scores of an answer, where somebody listens: of the model call that they judge, as the conventions have it,
+/// or of the case if no model was asked. Times and tokens are no judgement and stand in the spans.
+pub(super) fn scored(plan: &Plan, case: &Case, answer: &Answer, ontology: Option<&Ontology>, call: Option<Context>) {
     let listened_to = tracing::event_enabled!(Level::INFO);
     let Some(ontology) = ontology.filter(|_| listened_to && answer.is_finished()) else { return };
+    let _there = call.map(Context::attach);
     for (metric, value) in scores(case, answer, ontology) {
         if matches!(metric.unit(), Unit::Milliseconds | Unit::Tokens) {
             continue;
@@ -90,8 +95,11 @@ pub(super) fn scored(plan: &Plan, case: &Case, answer: &Answer, ontology: Option
     }
 }
 
-/// The word for a score that is right or wrong.
+/// The word for a score that is right or wrong. To abstain is neither by itself.
 fn label(metric: Metric, value: f64) -> Option<&'static str> {
+    if metric == Metric::Abstained {
+        return None;
+    }
     let best = match metric.direction() {
         Direction::HigherIsBetter => 1.0,
         Direction::LowerIsBetter => 0.0,

@@ -72,14 +72,14 @@ impl Failure {
     pub fn status(&self) -> i32 {
         match self {
             Self::Setup(_) => 400,
-            Self::Loki(error) if error.is_about_the_query() => 400,
+            Self::Loki(error) => error.status(),
             Self::NoLines { .. } => 404,
             Self::Guard(_) => 422,
             Self::Full { .. } => 429,
             Self::Cancelled => 499,
             Self::Defect => 500,
             Self::Model { class: Class::Timeout, .. } | Self::Late(_) => 504,
-            Self::Loki(_) | Self::Model { .. } => 502,
+            Self::Model { .. } => 502,
         }
     }
 

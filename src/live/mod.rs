@@ -23,6 +23,7 @@ mod record;
 mod rota;
 mod shared;
 mod source;
+mod spans;
 mod turns;
 mod work;
 

@@ -16,6 +16,7 @@ use super::progress::Stage;
 use super::question::{Key, Origin, Question};
 use super::record::Done;
 use super::source::{Answerer, ModelServer, Source};
+use super::spans;
 use crate::analyze::{self, Analysis, Ask, Prepared, Respondent};
 use crate::digest::{Budget, Shape};
 use crate::experiment::{Choice, Kind};
@@ -23,7 +24,6 @@ use crate::guard::Ruling;
 use crate::llama::{self, Identity, Patient, Retry};
 use crate::loki::{self, Direction, LogQuery, LokiError};
 use crate::model::ModelError;
-use crate::semconv;
 use crate::stream::{TimeRange, Window};
 use crate::telemetry::meters;
 
@@ -79,19 +79,14 @@ pub(super) struct Answer<'a> {
 impl<'a> Job<'a> {
     /// Does the work, after a seat was waited for.
     pub(super) async fn run(&self, queued: Duration) -> Result<Done, Failure> {
-        let span = tracing::info_span!(
-            "answer",
-            { semconv::PURPOSE } = self.origin.purpose.as_str(),
-            { semconv::REUSED } = tracing::field::Empty,
-        );
+        let span = spans::answer(self.origin.purpose);
         let work = async {
             let (window, reading) = self.read().await?;
             self.conclude(window, reading, queued).instrument(analyze::span()).await
         };
-        let done = work.instrument(span.clone()).await?;
-        span.record(semconv::REUSED, done.record.reused);
-        meters().observed(&done.record);
-        Ok(done)
+        let done = work.instrument(span.clone()).await;
+        spans::answered(&span, self.origin.purpose, &done);
+        done.inspect(|done| meters().observed(&done.record))
     }
 
     /// From the window to the verdict.

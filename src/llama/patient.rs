@@ -1,9 +1,14 @@
-//! A server that is asked again when the surroundings failed, that counts how often it was asked, and may be watched.
+//! A server that is asked again when the surroundings failed, that knows how often it was asked and in which span, and
+//! may be watched.
 
 use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use opentelemetry::Context;
+
 use crate::model::{Endpoint, Model, ModelError, Question, Reply};
+use crate::telemetry::here;
 
 use super::client::{Client, Progress};
 use super::retry::{Retry, retry};
@@ -16,6 +21,7 @@ pub struct Patient<'a> {
     client: &'a Client,
     policy: Retry,
     attempts: AtomicU32,
+    call: OnceLock<Context>,
     watcher: Option<Watcher<'a>>,
 }
 
@@ -28,7 +34,7 @@ impl fmt::Debug for Patient<'_> {
 impl<'a> Patient<'a> {
     /// Asks `client` under `policy`.
     pub fn new(client: &'a Client, policy: Retry) -> Self {
-        Self { client, policy, attempts: AtomicU32::new(0), watcher: None }
+        Self { client, policy, attempts: AtomicU32::new(0), call: OnceLock::new(), watcher: None }
     }
 
     /// The same, and `watcher` is told how each attempt comes along.
@@ -42,6 +48,11 @@ impl<'a> Patient<'a> {
         self.attempts.load(Ordering::Relaxed)
     }
 
+    /// The span of the model call, if there was one that is recorded: what is found out about the answer belongs there.
+    pub fn call(&self) -> Option<&Context> {
+        self.call.get()
+    }
+
     async fn attempt(&self, question: &Question) -> Result<Reply, ModelError> {
         self.attempts.fetch_add(1, Ordering::Relaxed);
         match self.watcher {
@@ -53,6 +64,9 @@ impl<'a> Patient<'a> {
 
 impl Model for Patient<'_> {
     async fn ask(&self, question: &Question) -> Result<Reply, ModelError> {
+        if let Some(call) = here() {
+            self.call.get_or_init(|| call);
+        }
         retry(&self.policy, tokio::time::sleep, |_| self.attempt(question)).await
     }
 

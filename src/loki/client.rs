@@ -7,13 +7,14 @@ use std::time::Duration;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::guard::{Cost, Guard, Mode, Ruling};
 use crate::http::Secret;
 use crate::logql::selectors;
 use crate::semconv;
 use crate::stream::{Labels, TimeRange};
-use crate::telemetry::{self, meters};
+use crate::telemetry::{self, failed, meters};
 
 use super::answer::{Pattern, Series};
 use super::error::{Asked, LokiError, Rejection, SettingsError};
@@ -207,10 +208,13 @@ impl Client {
     pub async fn guard(&self, guard: &Guard, query: &str, range: TimeRange) -> Result<Ruling, LokiError> {
         let span = tracing::info_span!(
             "guard",
+            otel.status_code = Empty,
             { semconv::GUARD_MODE } = guard.mode.as_str(),
-            { semconv::GUARD_DECISION } = tracing::field::Empty,
+            { semconv::GUARD_DECISION } = Empty,
+            { semconv::ERROR_TYPE } = Empty,
         );
-        let ruling = self.rule(guard, query, range).instrument(span.clone()).await?;
+        let ruling = self.rule(guard, query, range).instrument(span.clone()).await;
+        let ruling = ruling.inspect_err(|error| failed(&span, &error.status().to_string()))?;
         span.record(semconv::GUARD_DECISION, ruling.as_str());
         span.in_scope(|| meters().guarded(&ruling));
         Ok(ruling)

@@ -210,6 +210,11 @@ impl LokiError {
         )
     }
 
+    /// The status that it comes to, as HTTP has it.
+    pub fn status(&self) -> i32 {
+        if self.is_about_the_query() { 400 } else { 502 }
+    }
+
     /// When Loki asked to be asked again.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

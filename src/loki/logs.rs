@@ -6,6 +6,7 @@ use tracing::field::Empty;
 use crate::logql::{narrowed, selectors};
 use crate::semconv;
 use crate::stream::{TimeRange, Window};
+use crate::telemetry::failed;
 
 use super::answer::{Collected, Logs, Page};
 use super::client::{Client, Request};
@@ -54,8 +55,15 @@ impl Client {
     /// # Errors
     /// See [`LokiError`]. There is no partial result.
     pub async fn logs(&self, query: &LogQuery<'_>) -> Result<Logs, LokiError> {
-        let span = tracing::info_span!("loki", { semconv::LOKI_ENTRIES } = Empty, { semconv::LOKI_COMPLETE } = Empty);
-        let logs = self.walk(query).instrument(span.clone()).await?;
+        let span = tracing::info_span!(
+            "loki",
+            otel.status_code = Empty,
+            { semconv::LOKI_ENTRIES } = Empty,
+            { semconv::LOKI_COMPLETE } = Empty,
+            { semconv::ERROR_TYPE } = Empty,
+        );
+        let logs = self.walk(query).instrument(span.clone()).await;
+        let logs = logs.inspect_err(|error| failed(&span, &error.status().to_string()))?;
         span.record(semconv::LOKI_ENTRIES, logs.window.entries.len()).record(semconv::LOKI_COMPLETE, logs.complete);
         Ok(logs)
     }

@@ -11,8 +11,9 @@
 //! | `GET guard?expr=…&from=…&to=…` | what a query would cost and what the guard says | anybody |
 //! | `POST route/explain` | which prompt reads some logs, and why | anybody |
 //! | `POST runs` | takes in a finished run | Editor, Admin |
+//! | `GET metrics` | what the plugin counts, as OpenMetrics text | anybody |
 //!
-//! Times are in milliseconds since the Unix epoch; without any, the last hour is meant. An answer is JSON; an error is `{"message": …}`. No body and no text of a prompt is ever logged.
+//! Times are in milliseconds since the Unix epoch; without any, the last hour is meant. An answer is JSON, but for metrics; an error is `{"message": …}`. No body and no text of a prompt is ever logged.
 
 mod logs;
 mod models;
@@ -42,6 +43,9 @@ use super::telemetry::Telemetry;
 use super::trace;
 use crate::loki::{self, LokiError};
 use crate::stream::TimeRange;
+
+/// The type of OpenMetrics text. Grafana hands it on, so that a scraper knows that it may find exemplars.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The Resource service.
 pub(super) struct Resource {
@@ -99,7 +103,7 @@ impl Refusal {
 
 impl From<LokiError> for Refusal {
     fn from(error: LokiError) -> Self {
-        Self { status: if error.is_about_the_query() { 400 } else { 502 }, message: one_line(&error) }
+        Self { status: error.status(), message: one_line(&error) }
     }
 }
 
@@ -135,6 +139,10 @@ impl Resource {
         tracing::debug!(resource = name, status, "resource answered");
         (status, body)
     }
+}
+
+fn is_scrape(request: &CallResourceRequest) -> bool {
+    request.path.trim_matches('/') == "metrics" && request.method.eq_ignore_ascii_case("GET")
 }
 
 /// The parameters of an address; of one that is given twice the last.
@@ -188,11 +196,17 @@ impl pluginv2::resource_server::Resource for Resource {
         request: Request<CallResourceRequest>,
     ) -> Result<Response<Self::CallResourceStream>, Status> {
         let (metadata, _, request) = request.into_parts();
-        let span = || trace::call("pluginv2.Resource/CallResource");
-        let (code, body) = trace::within(&metadata, span, self.answer(request)).await;
-        let json_type = StringList { values: vec!["application/json".to_owned()] };
-        let headers = [("Content-Type".to_owned(), json_type)].into();
-        let response = CallResourceResponse { code, headers, body: body.to_string().into() };
+        let (code, kind, body) = if is_scrape(&request) {
+            // Several times a minute: nobody would look for its trace.
+            self.telemetry.called("metrics", 200);
+            (200, OPENMETRICS, self.telemetry.text())
+        } else {
+            let span = || trace::call("pluginv2.Resource/CallResource");
+            let (code, body) = trace::within(&metadata, span, self.answer(request)).await;
+            (code, "application/json", body.to_string())
+        };
+        let headers = [("Content-Type".to_owned(), StringList { values: vec![kind.to_owned()] })].into();
+        let response = CallResourceResponse { code, headers, body: body.into() };
         Ok(Response::new(Box::pin(futures::stream::once(futures::future::ready(Ok(response))))))
     }
 }

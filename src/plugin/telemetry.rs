@@ -1,4 +1,4 @@
-//! What the plugin counts about itself, as OpenMetrics text for Grafana's own metrics endpoint.
+//! What the plugin counts about itself, as OpenMetrics text.
 //!
 //! Labels are closed lists (query types, statuses, cache names): no query, no user and no data source adds a series.
 

@@ -6,7 +6,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span, info_span};
 
 use crate::semconv;
-use crate::telemetry::remote;
+use crate::telemetry::{failed, remote};
 
 /// Does `work` within a span that is made in the trace of a request, as its W3C headers say.
 pub(super) async fn within<F: Future>(metadata: &MetadataMap, span: impl FnOnce() -> Span, work: F) -> F::Output {
@@ -44,7 +44,7 @@ pub(super) fn query(kind: &str, ref_id: &str) -> Span {
 pub(super) fn answered(span: &Span, status: i32) {
     span.record(semconv::QUERY_STATUS, status);
     if status >= 400 {
-        span.record("otel.status_code", "ERROR").record(semconv::ERROR_TYPE, status.to_string());
+        failed(span, &status.to_string());
     }
 }
 

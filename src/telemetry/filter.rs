@@ -13,6 +13,9 @@ use tracing_subscriber::layer::{Context, Filter};
 use super::target::Target;
 use crate::semconv::CONTENT;
 
+/// The fields that hold the text of an error.
+const QUOTING: [&str; 2] = ["error", "failure"];
+
 /// What is sent at present.
 #[derive(Debug, Default)]
 pub(super) struct Switches {
@@ -49,8 +52,14 @@ fn may_be_span(metadata: &Metadata<'_>) -> bool {
 }
 
 fn may_be_event(metadata: &Metadata<'_>) -> bool {
-    metadata.is_event()
-        && (metadata.target() == CONTENT || metadata.level() <= &Level::INFO && is_ours(metadata.target()))
+    let may_be_said = || metadata.level() <= &Level::INFO && is_ours(metadata.target()) && !quotes(metadata);
+    metadata.is_event() && (metadata.target() == CONTENT || may_be_said())
+}
+
+/// Whether an event carries the text of an error, which may quote a query, a path or another program: such events are for
+/// standard error.
+fn quotes(metadata: &Metadata<'_>) -> bool {
+    QUOTING.iter().any(|name| metadata.fields().field(name).is_some())
 }
 
 /// Asked again each time where the answer can change, never where it cannot.
@@ -89,7 +98,35 @@ impl<S> Filter<S> for OnlyEvents {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use tracing::Subscriber;
+    use tracing_subscriber::Layer;
+    use tracing_subscriber::layer::SubscriberExt;
+
     use super::*;
+
+    /// Notes which events pass.
+    struct Probe(Arc<Mutex<Vec<&'static str>>>);
+
+    impl<S: Subscriber> Layer<S> for Probe {
+        fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+            self.0.lock().unwrap().extend(event.fields().map(|field| field.name()));
+        }
+    }
+
+    #[test]
+    fn the_text_of_an_error_is_for_standard_error() {
+        let (switches, passed) = (Arc::new(Switches::default()), Arc::default());
+        switches.logs.store(true, Ordering::Relaxed);
+        let probe = Probe(Arc::clone(&passed)).with_filter(OnlyEvents(switches));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(probe), || {
+            tracing::warn!(lost = 3, "said");
+            tracing::warn!(error = "said by another", "not said");
+            tracing::warn!(name = "x", failure = "said of a query", "not said");
+        });
+        assert_eq!(*passed.lock().unwrap(), ["message", "lost"]);
+    }
 
     #[test]
     fn content_is_nobodys_by_accident() {

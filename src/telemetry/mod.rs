@@ -21,7 +21,7 @@ pub use active::{Sampling, Service, configure, shutdown, start};
 pub use meters::{Meters, meters};
 pub use stderr::Json;
 pub use target::{Destination, Protocol, Raw, Target, TargetError};
-pub use trace::{remote, trace_id};
+pub use trace::{here, remote, trace_id};
 
 pub(crate) use filter::is_ours;
-pub(crate) use trace::send;
+pub(crate) use trace::{failed, send};

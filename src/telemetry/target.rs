@@ -1,6 +1,7 @@
 //! Where telemetry goes, as variables or settings say.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::http::Secret;
@@ -14,7 +15,7 @@ const NONE: &str = "none";
 /// How OTLP is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
-    /// `grpc`, without TLS.
+    /// `grpc`.
     Grpc,
     /// `http/protobuf`.
     Http,
@@ -43,6 +44,14 @@ pub struct Destination {
     pub protocol: Protocol,
 }
 
+impl Destination {
+    /// Whether TLS is spoken.
+    pub(super) fn is_secure(&self) -> bool {
+        // `checked` has made it an address with a scheme; a scheme's case does not matter.
+        self.url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
+    }
+}
+
 /// Where each signal goes; nowhere by default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -54,6 +63,8 @@ pub struct Target {
     pub logs: Option<Destination>,
     /// Headers of every request; those of `OTEL_EXPORTER_OTLP_HEADERS` come on top.
     pub headers: Vec<(String, Secret)>,
+    /// The authorities that receivers are checked against, a file in PEM; without one, those of the system.
+    pub authorities: Option<PathBuf>,
     /// Budget of one export.
     pub timeout: Duration,
     /// Whether what was said to the model and by it is sent as well, redacted.
@@ -62,7 +73,15 @@ pub struct Target {
 
 impl Default for Target {
     fn default() -> Self {
-        Self { traces: None, metrics: None, logs: None, headers: Vec::new(), timeout: TIMEOUT, content: false }
+        Self {
+            traces: None,
+            metrics: None,
+            logs: None,
+            headers: Vec::new(),
+            authorities: None,
+            timeout: TIMEOUT,
+            content: false,
+        }
     }
 }
 
@@ -75,9 +94,14 @@ pub enum TargetError {
     /// An address that is none.
     #[error("`{0}` is no address for OTLP: give one such as http://alloy:4318")]
     Url(String),
-    /// gRPC over TLS.
-    #[error("`{0}`: this build speaks gRPC without TLS; take http/protobuf (port 4318), or a collector on this host")]
-    Tls(String),
+    /// A file without a certificate in it.
+    #[error("no certificate for OTLP in {path}: {reason}; give a file in PEM")]
+    Authorities {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Headers that are none.
     #[error("the OTLP headers cannot be read: give name=value,name=value")]
     Headers,
@@ -135,10 +159,9 @@ fn checked(url: String, protocol: Protocol) -> Result<Destination, TargetError> 
     let parsed = reqwest::Url::parse(&url).map_err(|_| TargetError::Url(url.clone()))?;
     // Credentials belong into the headers; the address is shown in messages.
     let shown = parsed.username().is_empty() && parsed.password().is_none();
-    match (parsed.scheme(), protocol) {
+    match parsed.scheme() {
         _ if !shown || parsed.host_str().is_none() => Err(TargetError::Url("(with credentials)".to_owned())),
-        ("https", Protocol::Grpc) => Err(TargetError::Tls(url)),
-        ("http" | "https", _) => Ok(Destination { url, protocol }),
+        "http" | "https" => Ok(Destination { url, protocol }),
         _ => Err(TargetError::Url(url)),
     }
 }
@@ -168,6 +191,7 @@ impl Target {
         };
         let timeout = read("OTEL_EXPORTER_OTLP_TIMEOUT").and_then(|ms| ms.parse().ok()).map(Duration::from_millis);
         Ok(Self {
+            authorities: read("OTEL_EXPORTER_OTLP_CERTIFICATE").map(PathBuf::from),
             timeout: timeout.unwrap_or(TIMEOUT),
             content: is_true(read("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT")),
             ..raw.resolve(Protocol::Http)?
@@ -245,10 +269,10 @@ mod tests {
     }
 
     #[test]
-    fn grpc_takes_the_place_as_it_is_and_no_tls() {
+    fn grpc_takes_the_place_as_it_is() {
         let grpc = |url| target(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_EXPORTER_OTLP_ENDPOINT", url)]);
         assert_eq!(grpc("tempo:4317").unwrap().traces.unwrap().url, "http://tempo:4317");
-        assert!(grpc("https://tempo:4317").unwrap_err().to_string().contains("http/protobuf"));
+        assert_eq!(grpc("https://tempo:4317").unwrap().traces.unwrap().url, "https://tempo:4317");
     }
 
     #[test]

@@ -20,6 +20,15 @@ pub fn trace_id() -> Option<String> {
     })
 }
 
+/// The span that is being recorded here, if one is, as a place to which something may be added when it is long over:
+/// an event that is told with it attached stands there.
+pub fn here() -> Option<Context> {
+    Context::map_current(|context| {
+        let span = context.span();
+        span.is_recording().then(|| Context::new().with_remote_span_context(span.span_context().clone()))
+    })
+}
+
 /// The trace that a caller is in, from its W3C headers; an empty context if it says nothing sound. Work that is polled
 /// with it (`opentelemetry::context::FutureExt`) belongs to that trace.
 pub fn remote(traceparent: Option<&str>, tracestate: Option<&str>) -> Context {
@@ -40,14 +49,17 @@ pub(crate) async fn send(http: &Client, mut request: Request) -> Result<Response
             let status = response.status().as_u16();
             span.record(HTTP_RESPONSE_STATUS_CODE, status);
             if status >= 400 {
-                span.record("otel.status_code", "ERROR").record(ERROR_TYPE, status.to_string());
+                failed(&span, &status.to_string());
             }
         }
-        Err(_) => {
-            span.record("otel.status_code", "ERROR").record(ERROR_TYPE, "transport");
-        }
+        Err(_) => failed(&span, "transport"),
     }
     response
+}
+
+/// The work of a span failed. The span must have been made with both fields.
+pub(crate) fn failed(span: &Span, error_type: &str) {
+    span.record("otel.status_code", "ERROR").record(ERROR_TYPE, error_type);
 }
 
 /// A span for a request; none outside of a trace, where nobody would look for it.

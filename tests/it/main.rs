@@ -16,3 +16,4 @@ mod plugin;
 mod prometheus;
 mod s3;
 mod tidy;
+mod tls;

@@ -12,9 +12,12 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost_otlp::Message;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tonic::codegen::http::{HeaderMap, HeaderValue, Response};
+
+use crate::tls;
 
 /// How a receiver behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +46,7 @@ pub(crate) struct Arrived {
 
 /// A receiver on a free port.
 pub(crate) struct Receiver {
+    scheme: &'static str,
     address: String,
     arrived: Arc<Mutex<Arrived>>,
 }
@@ -70,10 +74,31 @@ impl Receiver {
         receiver
     }
 
+    /// One that takes what comes over TLS, with the certificate of `tests/tls`.
+    pub(crate) async fn secure(protocol: &str) -> Self {
+        let (mut receiver, listener) = Self::bound().await;
+        receiver.scheme = "https";
+        let (grpc_is_spoken, arrived) = (protocol == "grpc", Arc::clone(&receiver.arrived));
+        let mut config = tls::server(false);
+        config.alpn_protocols = if grpc_is_spoken { vec![b"h2".to_vec()] } else { Vec::new() };
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(stream) = acceptor.accept(stream).await else { continue };
+                let arrived = Arc::clone(&arrived);
+                match grpc_is_spoken {
+                    true => tokio::spawn(grpc(stream, Manner::Takes, arrived)),
+                    false => tokio::spawn(http(stream, Manner::Takes, arrived)),
+                };
+            }
+        });
+        receiver
+    }
+
     async fn bound() -> (Self, TcpListener) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        (Self { address, arrived: Arc::default() }, listener)
+        (Self { scheme: "http", address, arrived: Arc::default() }, listener)
     }
 
     /// `HOST:PORT`.
@@ -82,7 +107,7 @@ impl Receiver {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// What has arrived since it was last asked for.
@@ -153,7 +178,7 @@ fn text(value: &AnyValue) -> String {
     }
 }
 
-async fn http(mut stream: TcpStream, manner: Manner, arrived: Arc<Mutex<Arrived>>) {
+async fn http<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, manner: Manner, arrived: Arc<Mutex<Arrived>>) {
     let mut bytes = Vec::new();
     loop {
         let (head, body) = loop {
@@ -197,7 +222,7 @@ async fn http(mut stream: TcpStream, manner: Manner, arrived: Arc<Mutex<Arrived>
     }
 }
 
-async fn grpc(stream: TcpStream, manner: Manner, arrived: Arc<Mutex<Arrived>>) {
+async fn grpc<S: AsyncRead + AsyncWrite + Unpin>(stream: S, manner: Manner, arrived: Arc<Mutex<Arrived>>) {
     let Ok(mut connection) = h2::server::handshake(stream).await else { return };
     while let Some(Ok((request, mut respond))) = connection.accept().await {
         let arrived = Arc::clone(&arrived);

@@ -41,6 +41,30 @@ fn takes_otlp(program: &PathBuf) -> bool {
     [help.stdout, help.stderr].iter().any(|text| String::from_utf8_lossy(text).contains(&OTLP[2..]))
 }
 
+/// How the platform's takes OTLP: that section of its configuration.
+fn platforms_otlp() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/compose/prometheus.yaml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let section = text.split("\n\n").find(|section| section.starts_with("otlp:")).unwrap();
+    format!("{section}\n")
+}
+
+/// What `docs/telemetry.md` says of metrics: their names in Prometheus, with the suffixes of histograms, and what is said
+/// of their labels.
+pub(crate) fn documented() -> Vec<(String, String)> {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/telemetry.md")).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| `gen_ai.client.") || line.starts_with("| `assay."));
+    let cells = rows.map(|row| row.split('|').map(str::trim).collect::<Vec<_>>());
+    let metrics = cells.filter(|cells| matches!(cells.get(3), Some(&"histogram" | &"counter" | &"gauge")));
+    metrics
+        .flat_map(|cells| {
+            let suffixes: &[&str] = if cells[3] == "histogram" { &["_bucket", "_count", "_sum"] } else { &[""] };
+            let name = cells[2].trim_matches('`').to_owned();
+            suffixes.iter().map(move |suffix| (format!("{name}{suffix}"), cells[4].to_owned())).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
 /// A running one.
 pub(crate) struct Prometheus {
     child: Child,
@@ -49,17 +73,18 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts it; it scrapes `target`, if there is one, and takes OTLP if it can.
-    pub(crate) fn start(program: &PathBuf, target: Option<&str>) -> Self {
+    /// Starts it; it scrapes a target at a path, if there is one, and takes OTLP if it can.
+    pub(crate) fn start(program: &PathBuf, target: Option<(&str, &str)>) -> Self {
         let data = tempfile::tempdir().unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let scrape = target.map_or(String::new(), |target| {
+        let scrape = target.map_or(String::new(), |(target, path)| {
             format!(
                 "scrape_configs:\n  - job_name: assay\n    scrape_interval: 500ms\n    scrape_timeout: 400ms\n    \
-                 static_configs: [{{ targets: ['{target}'] }}]\n"
+                 metrics_path: {path}\n    static_configs: [{{ targets: ['{target}'] }}]\n"
             )
         });
-        std::fs::write(data.path().join("prometheus.yml"), format!("global: {{}}\n{scrape}")).unwrap();
+        let otlp = if takes_otlp(program) { platforms_otlp() } else { String::new() };
+        std::fs::write(data.path().join("prometheus.yml"), format!("global: {{}}\n{otlp}{scrape}")).unwrap();
         let child = Command::new(program)
             .arg(format!("--config.file={}", data.path().join("prometheus.yml").display()))
             .arg(format!("--storage.tsdb.path={}", data.path().join("tsdb").display()))

@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::prometheus;
+
 /// Lines of one file under `src/`, its tests not counted.
 const LONGEST_FILE: usize = 400;
 
@@ -110,6 +112,26 @@ fn every_name_of_telemetry_is_explained() {
     let missing: Vec<&str> =
         named.filter(|name| name.contains('.') && !name.contains("://")).filter(|name| !page.contains(name)).collect();
     assert!(missing.is_empty(), "docs/telemetry.md says nothing of {missing:?}");
+}
+
+/// Dashboards, rules and links ask for no metric of ours that `docs/telemetry.md` does not name.
+#[test]
+fn every_metric_that_is_asked_for_is_explained() {
+    let documented: Vec<String> = prometheus::documented().into_iter().map(|(name, _)| name).collect();
+    assert!(documented.len() > 13, "{documented:?}");
+    let asks = |path: &Path| path.starts_with(root().join("provisioning")) || path.ends_with("plugin/query/shown.rs");
+    let mut asked = BTreeSet::new();
+    for file in repository_files(&root()).into_iter().filter(|path| asks(path)) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let is_metric = |word: &&str| {
+            word.starts_with("gen_ai_client_") || (word.starts_with("assay_") && word.ends_with("_total"))
+        };
+        asked.extend(words.filter(is_metric).map(str::to_owned));
+    }
+    let is_known = |name: &&String| documented.contains(name) || documented.contains(&format!("{name}_bucket"));
+    let unknown: Vec<&String> = asked.iter().filter(|name| !is_known(name)).collect();
+    assert!(!asked.is_empty() && unknown.is_empty(), "docs/telemetry.md says nothing of {unknown:?}");
 }
 
 #[test]

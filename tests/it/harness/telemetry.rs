@@ -173,15 +173,22 @@ async fn each_case_is_a_trace_from_its_lines_to_its_verdict() {
     let row = store.run(&id).await.unwrap().results.into_iter().find(|row| row.answer.case == "s-000").unwrap();
     assert_eq!(row.answer.trace_id.as_deref(), Some(&*hex(&case.trace_id)));
     assert_eq!(row.answer.asked.rendered_hash, said["assay.prompt.rendered.hash"]);
-    assert_scores(&arrived, case);
+    assert_scores(&arrived, case, chat);
     assert_metrics(&arrived);
 }
 
-/// Each score of a case is an event in its trace.
-fn assert_scores(arrived: &Arrived, case: &Span) {
+/// Each score of a case is an event of the model call that it judges.
+fn assert_scores(arrived: &Arrived, case: &Span, chat: &Span) {
     let events: Vec<_> = arrived.logs.iter().filter(|log| log.event_name == "gen_ai.evaluation.result").collect();
     let of_case: Vec<_> = events.iter().filter(|log| log.trace_id == case.trace_id).collect();
-    assert!(of_case.iter().all(|log| log.span_id == case.span_id));
+    assert!(of_case.iter().all(|log| log.span_id == chat.span_id));
+    // The rules are no model: what judges them stands on their case.
+    let of_rules: Vec<_> = arrived
+        .named("case")
+        .into_iter()
+        .filter(|case| attribute(case, "assay.arm.name").as_deref() == Some("rules"))
+        .collect();
+    assert!(events.iter().any(|log| of_rules.iter().any(|case| log.span_id == case.span_id)));
     let root_cause = of_case
         .iter()
         .map(|log| attributes(&log.attributes))
@@ -190,6 +197,9 @@ fn assert_scores(arrived: &Arrived, case: &Span) {
     assert_eq!(root_cause["gen_ai.evaluation.score.value"], "1");
     assert_eq!(root_cause["gen_ai.evaluation.score.label"], "pass");
     assert_eq!(root_cause["assay.case.id"], "s-000");
+    let mut abstained = events.iter().map(|log| attributes(&log.attributes));
+    let abstained = abstained.find(|said| said["gen_ai.evaluation.name"] == "abstained").unwrap();
+    assert!(!abstained.contains_key("gen_ai.evaluation.score.label"), "to abstain is neither right nor wrong");
 }
 
 fn assert_metrics(arrived: &Arrived) {
@@ -228,6 +238,35 @@ async fn all_of_it_goes_over_grpc_as_well() {
     assert!(arrived.metrics.iter().any(|metric| metric.name == "assay.verdicts"));
 }
 
+/// Fault: a receiver whose certificate is of nobody that is trusted. Injected: other authorities. Outcome: nothing is sent to it, and the run is published as ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_over_tls_is_trusted_by_its_authority_or_gets_nothing() {
+    let pem = |file: &str| format!("{}/tests/tls/{file}", env!("CARGO_MANIFEST_DIR"));
+    for (protocol, variable, authorities, arrives) in [
+        ("grpc", "OTEL_EXPORTER_OTLP_CERTIFICATE", "ca.pem", true),
+        ("grpc", "SSL_CERT_FILE", "ca.pem", true),
+        ("grpc", "OTEL_EXPORTER_OTLP_CERTIFICATE", "client.pem", false),
+        ("http/protobuf", "OTEL_EXPORTER_OTLP_CERTIFICATE", "ca.pem", true),
+        ("http/protobuf", "OTEL_EXPORTER_OTLP_CERTIFICATE", "client.pem", false),
+    ] {
+        let (model, receiver) = (model().await, Receiver::secure(protocol).await);
+        let variables = vec![
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url()),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol.to_owned()),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "2000".to_owned()),
+            (variable, pem(authorities)),
+        ];
+        let (output, _folder) = run(external(model.url()), variables).await;
+        assert!(output.status.success() && !stderr(&output).contains("OTLP"), "{}", stderr(&output));
+        let arrived = receiver.arrived();
+        let signals = [arrived.spans.len(), arrived.logs.len(), arrived.metrics.len()];
+        assert!(
+            signals.iter().all(|count| (*count > 0) == arrives),
+            "{protocol} {variable}={authorities}: {signals:?}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_prometheus_takes_the_figures_of_a_run() {
     let Some(program) = prometheus::program().filter(prometheus::takes_otlp_or_is_skipped) else { return };
@@ -245,7 +284,17 @@ async fn a_real_prometheus_takes_the_figures_of_a_run() {
         (&found[0]["metric"]["gen_ai_prompt_name"], &found[0]["metric"]["job"]),
         (&json!("triage"), &json!("assay"))
     );
-    // The names are those of the scrape.
+    // It is told who sent it, as the platform's configuration has it.
+    assert_eq!(found[0]["metric"]["service_name"], "assay");
+    // Every name is one that is documented, and so one of the scrape and of the dashboards.
+    let stored = prometheus.ask("/api/v1/label/__name__/values", &[]).await;
+    let ours: BTreeSet<&str> =
+        stored.iter().filter_map(Value::as_str).filter(|name| !name.starts_with("target_info")).collect();
+    let documented: BTreeSet<String> = prometheus::documented().into_iter().map(|(name, _)| name).collect();
+    assert!(ours.iter().all(|name| documented.contains(*name)), "{ours:?}");
+    for name in ["assay_digest_ratio_bucket", "assay_run_metric", "assay_verdicts_total"] {
+        assert!(ours.contains(name), "{ours:?}");
+    }
     let count = "gen_ai_client_inference_duration_seconds_count{gen_ai_request_model=\"tiny\"}";
     assert_eq!(prometheus.ask("/api/v1/query", &[("query", count)]).await[0]["value"][1], "8");
     let tokens = "gen_ai_client_inference_usage_input_tokens_total";
@@ -338,6 +387,12 @@ fn a_place_that_cannot_be_used_is_told_and_stops_nothing() {
     let mut command = folder.command(&["prompt", "list"]);
     let output = command.env("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://collector").output().unwrap();
     assert!(output.status.success() && stderr(&output).contains("warning: nothing is sent by OTLP: `ftp://collector"));
+    let mut command = folder.command(&["prompt", "list"]);
+    command
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector")
+        .env("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere.pem");
+    let output = command.output().unwrap();
+    assert!(output.status.success() && stderr(&output).contains("no certificate for OTLP in /nowhere.pem"));
 }
 
 fn holds(bytes: &[u8], text: &str) -> bool {

@@ -3,36 +3,16 @@
 use std::sync::Arc;
 
 use assay::loki::{Certificate, Client, LokiError, Secret, Settings, Tls};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use crate::canned::{http, read_request};
-
-fn pem(file: &str) -> String {
-    std::fs::read_to_string(format!("{}/tests/tls/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
-}
+use crate::tls::{pem, server};
 
 /// Starts a Loki that speaks TLS and answers every question with a version; returns its address.
 async fn secure_loki(wants_certificate: bool) -> String {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
-    let builder = if wants_certificate {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(pem("ca.pem").as_bytes()).unwrap()).unwrap();
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
-        builder.with_client_cert_verifier(verifier)
-    } else {
-        builder.with_no_client_auth()
-    };
-    let chain = vec![CertificateDer::from_pem_slice(pem("server.pem").as_bytes()).unwrap()];
-    let key = PrivateKeyDer::from_pem_slice(pem("server.key").as_bytes()).unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(builder.with_single_cert(chain, key).unwrap()));
+    let acceptor = TlsAcceptor::from(Arc::new(server(wants_certificate)));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {

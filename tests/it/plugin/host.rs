@@ -10,8 +10,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::reader::FileReader;
 use grafana_plugin_sdk::pluginv2::{
-    CallResourceRequest, CheckHealthRequest, CheckHealthResponse, CollectMetricsRequest, DataQuery,
-    DataSourceInstanceSettings, PluginContext, QueryDataRequest, StringList, TimeRange, User,
+    CallResourceRequest, CallResourceResponse, CheckHealthRequest, CheckHealthResponse, CollectMetricsRequest,
+    DataQuery, DataSourceInstanceSettings, PluginContext, QueryDataRequest, StringList, TimeRange, User,
     diagnostics_client::DiagnosticsClient, resource_client::ResourceClient,
 };
 use serde_json::Value;
@@ -199,6 +199,11 @@ impl Host {
 
     /// Calls a resource, with its parameters behind a `?`; gives the status and the body.
     pub(super) async fn resource(&self, method: &str, path: &str, body: impl Into<Vec<u8>>) -> (i32, Value) {
+        let answer = self.call_resource(method, path, body.into()).await;
+        (answer.code, serde_json::from_slice(&answer.body).unwrap())
+    }
+
+    async fn call_resource(&self, method: &str, path: &str, body: Vec<u8>) -> CallResourceResponse {
         let headers =
             self.headers.iter().map(|(name, value)| (name.clone(), StringList { values: vec![value.clone()] }));
         let request = CallResourceRequest {
@@ -207,15 +212,21 @@ impl Host {
             path: path.split('?').next().unwrap_or_default().to_owned(),
             url: path.to_owned(),
             headers: headers.collect(),
-            body: body.into().into(),
+            body: body.into(),
         };
         let client = ResourceClient::new(self.channel.clone()).max_decoding_message_size(16 << 20);
         let mut answer = client.max_encoding_message_size(16 << 20).call_resource(request).await.unwrap().into_inner();
-        let answer = answer.message().await.unwrap().unwrap();
-        (answer.code, serde_json::from_slice(&answer.body).unwrap())
+        answer.message().await.unwrap().unwrap()
     }
 
-    /// The plugin's own metrics.
+    /// The plugin's own metrics with their exemplars, and the type that they are given.
+    pub(super) async fn openmetrics(&self) -> (String, String) {
+        let answer = self.call_resource("GET", "metrics", Vec::new()).await;
+        assert_eq!(answer.code, 200);
+        (answer.headers["Content-Type"].values[0].clone(), String::from_utf8(answer.body.to_vec()).unwrap())
+    }
+
+    /// The plugin's own metrics as Grafana collects them.
     pub(super) async fn metrics(&self) -> String {
         let request = CollectMetricsRequest { plugin_context: self.context() };
         let metrics = DiagnosticsClient::new(self.channel.clone()).collect_metrics(request).await.unwrap().into_inner();

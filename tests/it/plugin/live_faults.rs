@@ -182,7 +182,7 @@ async fn no_secret_of_any_setting_reaches_log_frames_or_errors() {
     for path in ["models", "labels", "questions", "guard?expr=%7Bpanel%3D%221%22%7D"] {
         said.push(rig.host.resource("GET", path, "").await.1.to_string());
     }
-    said.push(rig.host.metrics().await);
+    said.push(rig.host.openmetrics().await.1);
     let sent: Vec<String> =
         rig.loki.requests().into_iter().chain(server.requests()).map(|request| request.raw).collect();
     assert!(

@@ -24,7 +24,7 @@ async fn grafanas_trace_goes_on_in_spans_logs_and_exemplars() {
     host.traceparent = Some(PARENT);
     assert_eq!(host.ask_one(json!({"queryType": "runs"})).await.status, 200);
     assert_eq!(host.ask_one(json!({"queryType": "rums"})).await.status, 400);
-    let text = host.metrics().await;
+    let (_, text) = host.openmetrics().await;
     let exemplar = format!("# {{trace_id=\"{TRACE}\"}}");
     let line = |line: &&str| line.starts_with("assay_query_duration_seconds_bucket") && line.contains(&exemplar);
     assert!(text.lines().any(|it| line(&it)), "no exemplar in\n{text}");
@@ -92,7 +92,7 @@ async fn a_live_answer_is_one_trace_from_grafana_to_loki_and_back_and_says_no_wo
         "prompt": "triage@1"});
     let answer = ask_until(&host, &asked, has_verdict).await;
     assert_eq!(text(&frames(&answer)[0].1, "trace_id"), [TRACE]);
-    let metrics = host.metrics().await;
+    let (_, metrics) = host.openmetrics().await;
     for line in [
         "assay_verdicts_total{assay_verdict_class=\"ok\",assay_verdict_severity=\"error\",gen_ai_prompt_name=\"triage\",\
          gen_ai_prompt_version=\"1\",gen_ai_request_model=\"rules\"} 1 # {trace_id=\"0af7651916cd43dd8448eb211c80319c\"}",
@@ -129,6 +129,9 @@ async fn a_live_answer_is_one_trace_from_grafana_to_loki_and_back_and_says_no_wo
     let told = format!("traceparent: 00-{TRACE}-");
     assert!(loki.requests().iter().all(|request| request.head.contains(&told)), "Loki was not told the trace");
     assert!(arrived.metrics.iter().any(|metric| metric.name == "assay.verdicts"));
+    let told = arrived.logs.iter().find(|log| log.span_id == answer.span_id).unwrap();
+    let told = attributes(&told.attributes);
+    assert_eq!((&*told["assay.verdict.root_cause"], &*told["gen_ai.prompt.name"]), ("disk_full", "triage"));
 
     let folders = std::fs::read_dir(store.path().join("ledger")).unwrap().map(|entry| entry.unwrap().path());
     let files = folders.flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
@@ -138,6 +141,41 @@ async fn a_live_answer_is_one_trace_from_grafana_to_loki_and_back_and_says_no_wo
         assert!(!String::from_utf8_lossy(bytes).contains(CANARY), "a word of the logs is in {place}");
     }
     assert!(!String::from_utf8_lossy(&ledger).contains("no space left"), "a line is in the ledger");
+}
+
+/// Fault: a Loki that refuses a query and quotes it. Injected: status 400 with the query in its words. Outcome: the trace and the log say that there is no verdict and quote neither.
+#[tokio::test]
+async fn a_live_question_without_an_answer_says_so_and_quotes_nobody() {
+    let (_store, mut settings) = empty_store();
+    let refuses = |request: &Request| match request.target.starts_with("/loki/api/v1/query_range") {
+        true => crate::canned::http(400, "text/plain", format!("parse error near {CANARY}").as_bytes()),
+        false => super::loki::answer(request),
+    };
+    let (receiver, loki) = (Receiver::http(Manner::Takes).await, Canned::speaking(refuses).await);
+    let more = json!({
+        "rootPath": env!("CARGO_MANIFEST_DIR"), "otlpEndpoint": receiver.url(), "otlpProtocol": "http/protobuf",
+    });
+    settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let mut host = Host::start(settings).await;
+    host.url = loki.url().to_owned();
+    host.traceparent = Some(PARENT);
+    let asked = json!({"queryType": "analyze", "expr": format!("{{namespace=\"shop\"}} |= \"{CANARY}\""), "window": "1h",
+        "prompt": "triage@1"});
+    let answer = ask_until(&host, &asked, |answer| answer.status >= 400).await;
+    assert!(answer.error.contains(CANARY), "who asked is told: {}", answer.error);
+    assert!(host.stop().await.0.success());
+    let arrived = receiver.arrived();
+    for name in ["answer", "loki"] {
+        let span = arrived.one(name);
+        assert_eq!(
+            (span.status.as_ref().unwrap().code, &*attribute(span, "error.type").unwrap()),
+            (2, "400"),
+            "{name}"
+        );
+    }
+    let told = arrived.logs.iter().find(|log| format!("{:?}", log.body).contains("no verdict")).unwrap();
+    assert_eq!(told.span_id, arrived.one("answer").span_id);
+    assert!(!String::from_utf8_lossy(&arrived.bytes).contains(CANARY), "the query is in OTLP");
 }
 
 #[tokio::test]
@@ -178,7 +216,7 @@ async fn without_a_receiver_grafanas_trace_is_still_in_the_log() {
     let mut host = Host::start(settings).await;
     host.traceparent = Some(PARENT);
     assert_eq!(host.ask_one(json!({"queryType": "runs"})).await.status, 200);
-    assert!(!host.metrics().await.contains("trace_id"), "no trace was recorded that an exemplar could lead to");
+    assert!(!host.openmetrics().await.1.contains("trace_id"), "no trace was recorded that an exemplar could lead to");
     let (_, log, _) = host.stop().await;
     let answered = log.lines().find(|line| line.contains("query answered")).unwrap();
     assert!(answered.contains(&format!("\"trace_id\":\"{TRACE}\"")), "{answered}");
@@ -230,15 +268,18 @@ async fn a_receiver_that_is_down_costs_a_counter() {
     assert_eq!(log.matches("telemetry does not arrive").count(), 1, "it is told once");
 }
 
-/// What Grafana does at `/api/plugins/:id/metrics`: gives what the plugin says.
-async fn bridge(host: Arc<Host>) -> String {
+/// What Grafana does: it gives the metrics that it collects as plain text, and a resource as the plugin gives it.
+async fn grafana(host: Arc<Host>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let _ = stream.read(&mut [0; 4096]).await;
-            let body = host.metrics().await;
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            let mut request = [0; 4096];
+            let read = stream.read(&mut request).await.unwrap_or_default();
+            let (kind, body) = match request[..read].starts_with(b"GET /metrics/plugins/assay-logs-datasource ") {
+                true => ("text/plain".to_owned(), host.metrics().await),
+                false => host.openmetrics().await,
+            };
             let head = format!(
                 "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
                 body.len()
@@ -257,12 +298,19 @@ async fn a_real_prometheus_scrapes_the_metrics_and_their_exemplars() {
     let mut host = Host::start_in(settings, &[("GF_INSTANCE_OTLP_ADDRESS", receiver.address())]).await;
     host.traceparent = Some(PARENT);
     assert_eq!(host.ask_one(json!({"queryType": "runs"})).await.status, 200);
-    let address = bridge(Arc::new(host)).await;
-    let prometheus = Prometheus::start(&program, Some(&address));
-    let answered = prometheus.ask("/api/v1/query", &[("query", "assay_queries_total{type=\"runs\"}")]).await;
-    assert_eq!(answered[0]["value"][1], "1");
-    let (from, to) = ("2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z");
-    let selector = [("query", "assay_query_duration_seconds_bucket"), ("start", from), ("end", to)];
-    let found = prometheus.ask("/api/v1/query_exemplars", &selector).await;
-    assert_eq!(found[0]["exemplars"][0]["labels"]["trace_id"], TRACE, "{found:?}");
+    let address = grafana(Arc::new(host)).await;
+    for (path, has_exemplars) in
+        [("/metrics/plugins/assay-logs-datasource", false), ("/api/datasources/uid/assay/resources/metrics", true)]
+    {
+        let prometheus = Prometheus::start(&program, Some((&address, path)));
+        let answered = prometheus.ask("/api/v1/query", &[("query", "assay_queries_total{type=\"runs\"}")]).await;
+        assert_eq!(answered[0]["value"][1], "1");
+        assert_eq!(prometheus.ask("/api/v1/query", &[("query", "assay_build_info")]).await.len(), 1);
+        if has_exemplars {
+            let (from, to) = ("2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z");
+            let selector = [("query", "assay_query_duration_seconds_bucket"), ("start", from), ("end", to)];
+            let found = prometheus.ask("/api/v1/query_exemplars", &selector).await;
+            assert_eq!(found[0]["exemplars"][0]["labels"]["trace_id"], TRACE, "{found:?}");
+        }
+    }
 }
