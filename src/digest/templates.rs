@@ -217,6 +217,7 @@ impl Templates {
                 }
             }
         }
+        keep_frequent(&mut alike);
         alike.sort_unstable();
         alike
     }
@@ -260,4 +261,17 @@ struct Alike {
     key: u64,
     id: u32,
     position: u16,
+}
+
+/// Leaves out what has too few of its key to be joined, before it is sorted: nearly all. Keys that share a slot count as
+/// one.
+fn keep_frequent(alike: &mut Vec<Alike>) {
+    let mask = (4 * alike.len()).next_power_of_two() - 1;
+    let slot = |alike: &Alike| alike.key as usize & mask;
+    let mut counts = vec![0u8; mask + 1];
+    for alike in &*alike {
+        let count = &mut counts[slot(alike)];
+        *count = count.saturating_add(1);
+    }
+    alike.retain(|alike| counts[slot(alike)] as usize >= VARIABLE_FROM);
 }

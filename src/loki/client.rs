@@ -27,8 +27,9 @@ pub(super) const CONNECT: Duration = Duration::from_secs(5);
 /// Longest address of a request; a longer question goes into a form.
 const MAX_URL: usize = 4096;
 
-/// Most bytes that are read of an explanation.
+/// Most bytes that are read of an explanation, and most that an answer gets room for before they are there.
 const MAX_EXPLANATION: usize = 64 << 10;
+const MAX_ROOM: u64 = 4 << 20;
 
 /// Most selectors of one query whose costs are asked for.
 const MAX_SELECTORS: usize = 16;
@@ -52,6 +53,8 @@ pub struct Client {
 struct Shared {
     http: reqwest::Client,
     url: String,
+    /// Where requests go: `url`, with the name that TLS goes by.
+    asked: String,
     settings: Settings,
     page: AtomicU32,
     secrets: Vec<Secret>,
@@ -95,6 +98,7 @@ impl Client {
         let http = settings.http(&url)?.connect_timeout(CONNECT).build();
         let shared = Shared {
             http: http.map_err(|error| SettingsError::Setup(error.without_url().to_string()))?,
+            asked: settings.asked(&url)?,
             url,
             settings: settings.clone(),
             page: AtomicU32::new(settings.page.max(1)),
@@ -314,7 +318,8 @@ impl Client {
         if is_html(&response) {
             return Err(asked.not_loki("it sends a web page, often that of a login in front of Loki"));
         }
-        let mut body = Vec::new();
+        let announced = response.content_length().unwrap_or(0).min(MAX_ROOM);
+        let mut body = Vec::with_capacity(announced as usize);
         while let Some(piece) = response.chunk().await.map_err(|error| asked.transport(error))? {
             if body.len() + piece.len() > self.max_bytes() {
                 return Err(asked.too_large(self.max_bytes()));
@@ -326,7 +331,7 @@ impl Client {
 
     /// The address of a question, with its parameters.
     pub(super) fn address(&self, request: &Request<'_>, asked: &Asked<'_>) -> Result<Url, LokiError> {
-        let address = format!("{}{}", self.shared.url, request.path);
+        let address = format!("{}{}", self.shared.asked, request.path);
         let mut url = Url::parse(&address).map_err(|error| asked.not_loki(error.to_string()))?;
         if !request.params.is_empty() {
             url.query_pairs_mut().extend_pairs(&request.params);

@@ -13,6 +13,7 @@ mod error;
 mod logs;
 mod settings;
 mod tail;
+mod tls;
 mod walk;
 mod wire;
 
@@ -21,8 +22,9 @@ pub use answer::{Logs, Pattern, Series};
 pub use client::Client;
 pub use error::{LokiError, Place, SettingsError};
 pub use logs::{Direction, LogQuery};
-pub use settings::{Auth, Certificate, Grafana, Settings, Tls};
+pub use settings::{Auth, Grafana, Settings};
 pub use tail::{Tail, Tailed};
+pub use tls::{Certificate, Tls};
 
 /// Reads the body of a `query_range` response into the window of its entries: the parser alone, for benchmarks.
 ///

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{ClientBuilder, Identity, Url};
+use reqwest::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{ClientBuilder, Url};
 use serde_json::{Map, Value};
 
-use crate::http::{self, Secret};
+use crate::http::Secret;
 
 use super::error::SettingsError;
+use super::tls::{Certificate, Tls};
 
 /// The header that names the tenant.
 const ORG_ID: &str = "x-scope-orgid";
@@ -50,26 +51,6 @@ pub enum Auth {
     },
     /// The bearer of a token.
     Bearer(Secret),
-}
-
-/// Certificates, in PEM.
-#[derive(Debug, Clone, Default)]
-pub struct Tls {
-    /// The only authorities to trust; without any, those of the system.
-    pub ca: Option<String>,
-    /// What to show to a server that wants to know who asks.
-    pub client: Option<Certificate>,
-    /// Whether any certificate is accepted, which gives up the protection of TLS against a man in the middle.
-    pub skip_verify: bool,
-}
-
-/// A certificate and its key, in PEM.
-#[derive(Debug, Clone)]
-pub struct Certificate {
-    /// The certificate, with its chain.
-    pub chain: String,
-    /// Its private key.
-    pub key: Secret,
 }
 
 impl Settings {
@@ -114,24 +95,16 @@ impl Settings {
 
     /// A client builder with the certificates and with the headers of every request.
     pub(super) fn http(&self, root: &str) -> Result<ClientBuilder, SettingsError> {
-        let builder = match (root.starts_with("https:"), &self.tls) {
-            (false, _) => http::plain_builder(),
-            (true, Tls { skip_verify: true, .. }) => http::builder().tls_danger_accept_invalid_certs(true),
-            (true, Tls { ca: Some(pem), .. }) => {
-                let given = reqwest::Certificate::from_pem_bundle(pem.as_bytes()).ok().filter(|all| !all.is_empty());
-                http::builder().tls_certs_only(given.ok_or_else(|| unusable("the CA certificate", "expected PEM"))?)
-            }
-            (true, _) => http::builder(),
-        };
-        let builder = builder.default_headers(self.headers()?);
-        match &self.tls.client {
-            Some(Certificate { chain, key }) if root.starts_with("https:") => {
-                let pem = format!("{chain}\n{}", key.expose());
-                let wrong = |_| unusable("the client certificate", "expected a PEM certificate and its PEM key");
-                Ok(builder.identity(Identity::from_pem(pem.as_bytes()).map_err(wrong)?))
-            }
-            _ => Ok(builder),
+        let mut headers = self.headers()?;
+        if let Some(renamed) = self.tls.renamed(root)? {
+            headers.entry(HOST).or_insert(renamed.host);
         }
+        Ok(self.tls.http(root)?.default_headers(headers))
+    }
+
+    /// The root to send requests to.
+    pub(super) fn asked(&self, root: &str) -> Result<String, SettingsError> {
+        Ok(self.tls.renamed(root)?.map_or_else(|| root.to_owned(), |renamed| renamed.root))
     }
 
     fn headers(&self) -> Result<HeaderMap, SettingsError> {
@@ -187,8 +160,8 @@ pub struct Grafana<'a> {
 impl TryFrom<Grafana<'_>> for Settings {
     type Error = SettingsError;
 
-    /// Reads `tlsAuthWithCACert`, `tlsAuth`, `tlsSkipVerify`, `httpHeaderName1`…, `orgId`, `timeout` (s) and, secure,
-    /// `basicAuthPassword`, `bearerToken`, `tlsCACert`, `tlsClientCert`, `tlsClientKey`, `httpHeaderValue1`….
+    /// Reads `tlsAuthWithCACert`, `tlsAuth`, `tlsSkipVerify`, `serverName`, `httpHeaderName1`…, `orgId`, `timeout` (s) and,
+    /// secure, `basicAuthPassword`, `bearerToken`, `tlsCACert`, `tlsClientCert`, `tlsClientKey`, `httpHeaderValue1`….
     fn try_from(grafana: Grafana<'_>) -> Result<Self, SettingsError> {
         let mut settings = Self::new(grafana.url);
         settings.org_id = grafana.text("orgId");
@@ -231,11 +204,11 @@ impl Grafana<'_> {
         let ca = self.flag("tlsAuthWithCACert").then(|| pem("tlsCACert")).transpose()?;
         let client = || Ok(Certificate { chain: pem("tlsClientCert")?, key: self.secret("tlsClientKey")? });
         let client = self.flag("tlsAuth").then(client).transpose()?;
-        Ok(Tls { ca, client, skip_verify: self.flag("tlsSkipVerify") })
+        Ok(Tls { ca, client, skip_verify: self.flag("tlsSkipVerify"), server_name: self.text("serverName") })
     }
 }
 
-fn unusable(setting: &str, reason: &str) -> SettingsError {
+pub(super) fn unusable(setting: &str, reason: &str) -> SettingsError {
     SettingsError::Setting { setting: setting.to_owned(), reason: reason.to_owned() }
 }
 
@@ -315,7 +288,7 @@ mod tests {
     #[test]
     fn grafanas_own_names_are_understood() {
         let json = json!({"httpHeaderName1": "X-A", "httpHeaderName2": "X-B", "tlsSkipVerify": true, "timeout": 5,
-            "orgId": "team-a", "tlsAuthWithCACert": true, "tlsAuth": true, "user": 1});
+            "serverName": "loki.example", "orgId": "team-a", "tlsAuthWithCACert": true, "tlsAuth": true, "user": 1});
         let secure = [
             ("httpHeaderValue1", "canary-1"),
             ("httpHeaderValue2", "canary-2"),
@@ -326,6 +299,7 @@ mod tests {
         ];
         let settings = grafana(json.clone(), &secure).unwrap();
         assert_eq!((settings.timeout, settings.org_id.as_deref()), (Duration::from_secs(5), Some("team-a")));
+        assert_eq!(settings.tls.server_name.as_deref(), Some("loki.example"));
         assert!(settings.tls.skip_verify && settings.tls.client.is_some() && settings.headers.len() == 2);
         let shown = format!("{settings:?}").replace("canary-ca", "");
         assert!(!shown.contains("canary"), "{shown}");

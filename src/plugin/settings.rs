@@ -29,12 +29,13 @@ pub(super) const ROOT_PATH: &str = "rootPath";
 const LINKS: [&str; 3] = ["tempoUid", "lokiUid", "prometheusUid"];
 
 /// Keys of Grafana's own that are near enough to ours, or to Loki's, to be taken for a misspelling.
-const GRAFANAS: [&str; 8] = [
+const GRAFANAS: [&str; 9] = [
     "timeout",
     "orgId",
     "tlsAuth",
     "tlsAuthWithCACert",
     "tlsSkipVerify",
+    "serverName",
     "oauthPassThru",
     "keepCookies",
     "basicAuthPassword",

@@ -10,6 +10,7 @@
 mod keyed;
 mod pem;
 mod shaped;
+mod words;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -134,6 +135,8 @@ struct Span {
 #[derive(Debug)]
 pub struct Redactor {
     policy: Policy,
+    /// What a line without has nothing for `trigger` either.
+    words: words::Words,
     /// Matches wherever any rule could; everything else is skipped.
     trigger: Regex,
     keyed: keyed::Rules,
@@ -146,6 +149,7 @@ impl Redactor {
     pub fn new(policy: Policy) -> Self {
         Self {
             policy,
+            words: words::Words::new(),
             trigger: regex(TRIGGER),
             keyed: keyed::Rules::new(),
             shaped: shaped::Rules::new(),
@@ -188,13 +192,18 @@ impl Redactor {
         if self.policy.ip {
             shaped::ips(line, &mut spans);
         }
-        if self.trigger.is_match(line) {
-            self.pem.inline(line, &mut spans);
-            self.keyed.find(line, &mut spans);
-            self.shaped.find(line, self.policy.email, &mut spans);
+        if self.words.in_line(line) && self.trigger.is_match(line) {
+            self.find(line, &mut spans);
         }
         merge(&mut spans);
         spans
+    }
+
+    /// What each rule finds.
+    fn find(&self, line: &str, spans: &mut Vec<Span>) {
+        self.pem.inline(line, spans);
+        self.keyed.find(line, spans);
+        self.shaped.find(line, self.policy.email, spans);
     }
 }
 

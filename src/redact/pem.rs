@@ -55,7 +55,7 @@ impl Rules {
         for (i, entry) in window.entries.iter().enumerate() {
             let line = entry.line.as_str();
             let inside = open.get(&entry.stream).copied();
-            if !line.contains("-----") {
+            if !has_dashes(line.as_bytes()) {
                 if let Some(left) = inside {
                     found.extend(body(line, true).map(|part| (i, part)));
                     if left == 0 {
@@ -86,6 +86,13 @@ impl Rules {
         }
         found
     }
+}
+
+/// Whether five dashes stand in a row: of any five bytes in a row, this looks at one.
+fn has_dashes(line: &[u8]) -> bool {
+    let row = |bytes: &mut dyn Iterator<Item = &u8>| bytes.take(4).take_while(|byte| **byte == b'-').count();
+    let around = |at: usize| row(&mut line[..at].iter().rev()) + row(&mut line[at + 1..].iter());
+    (4..line.len()).step_by(5).any(|at| line[at] == b'-' && around(at) >= 4)
 }
 
 /// Walks back from an end marker whose begin lies before the window.

@@ -20,6 +20,8 @@ use std::sync::Arc;
 use futures::TryStreamExt;
 use object_store::path::Path as Key;
 use object_store::{Error, ObjectStore, ObjectStoreExt};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 pub use cache::{Cache, Counts, Hits, Listed, Records, Version, beginning};
 pub use ledger::{Ledger, Lines};
@@ -335,25 +337,24 @@ impl Store {
         Ok((gates, unreadable))
     }
 
-    async fn json<T: serde::de::DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, StoreError> {
+    async fn json<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>, StoreError> {
         let Some(bytes) = self.get(key).await? else { return Ok(None) };
-        let raw: serde_json::Value =
-            serde_json::from_slice(&bytes).map_err(|error| self.damaged(key, error.to_string()))?;
-        if raw.get("format").and_then(serde_json::Value::as_u64) != Some(u64::from(FORMAT)) {
-            let reason = format!("its format is {}, this version of assay reads {FORMAT}", raw["format"]);
-            return Err(self.damaged(key, reason));
+        let wrong = |error: serde_json::Error| self.damaged(key, error.to_string());
+        let Marked { format } = serde_json::from_slice(&bytes).map_err(wrong)?;
+        if format.as_u64() != Some(u64::from(FORMAT)) {
+            return Err(self.damaged(key, format!("its format is {format}, this version of assay reads {FORMAT}")));
         }
-        serde_json::from_value(raw).map(Some).map_err(|error| self.damaged(key, error.to_string()))
+        serde_json::from_slice(&bytes).map(Some).map_err(wrong)
     }
 
     async fn get(&self, key: &Key) -> Result<Option<bytes::Bytes>, StoreError> {
-        match self.objects.get(key).await {
-            Ok(found) => {
-                let chunks: Vec<bytes::Bytes> =
-                    found.into_stream().try_collect().await.map_err(|source| self.failed(source))?;
-                Ok(Some(chunks.concat().into()))
-            }
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
+        let found = match self.objects.get(key).await {
+            Ok(found) => found.bytes().await,
+            Err(source) => Err(source),
+        };
+        match found {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(Error::NotFound { .. }) => Ok(None),
             Err(source) => Err(self.failed(source)),
         }
     }
@@ -369,6 +370,13 @@ impl Store {
     fn failed(&self, source: object_store::Error) -> StoreError {
         StoreError::Storage { url: self.url.clone(), source }
     }
+}
+
+/// What says of any file here how it is to be read; the rest is passed over.
+#[derive(Deserialize)]
+struct Marked {
+    #[serde(default)]
+    format: serde_json::Value,
 }
 
 fn key(id: &str, file: &str) -> Key {

@@ -38,7 +38,7 @@ fn question(user: &str) -> Question {
 }
 
 /// The same, with a schema that lets a string run on for ever.
-fn endless_question(max_tokens: u32) -> Question {
+pub(crate) fn endless_question(max_tokens: u32) -> Question {
     let schema =
         json!({ "type": "object", "properties": { "summary": { "type": "string" } }, "required": ["summary"] });
     Question { schema, sampling: Sampling { max_tokens, ..Sampling::default() }, ..question("level=error") }

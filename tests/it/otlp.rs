@@ -79,7 +79,7 @@ impl Receiver {
         let (mut receiver, listener) = Self::bound().await;
         receiver.scheme = "https";
         let (grpc_is_spoken, arrived) = (protocol == "grpc", Arc::clone(&receiver.arrived));
-        let mut config = tls::server(false);
+        let mut config = tls::server("server", false);
         config.alpn_protocols = if grpc_is_spoken { vec![b"h2".to_vec()] } else { Vec::new() };
         let acceptor = TlsAcceptor::from(Arc::new(config));
         tokio::spawn(async move {

@@ -11,8 +11,8 @@ pub(crate) fn pem(file: &str) -> String {
     std::fs::read_to_string(format!("{}/tests/tls/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
-/// A server that may want to see a certificate too.
-pub(crate) fn server(wants_certificate: bool) -> ServerConfig {
+/// A server that shows this certificate, and may want to see one too.
+pub(crate) fn server(certificate: &str, wants_certificate: bool) -> ServerConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder =
         ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
@@ -24,7 +24,7 @@ pub(crate) fn server(wants_certificate: bool) -> ServerConfig {
     } else {
         builder.with_no_client_auth()
     };
-    let chain = vec![CertificateDer::from_pem_slice(pem("server.pem").as_bytes()).unwrap()];
-    let key = PrivateKeyDer::from_pem_slice(pem("server.key").as_bytes()).unwrap();
+    let chain = vec![CertificateDer::from_pem_slice(pem(&format!("{certificate}.pem")).as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(pem(&format!("{certificate}.key")).as_bytes()).unwrap();
     builder.with_single_cert(chain, key).unwrap()
 }

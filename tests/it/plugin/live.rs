@@ -12,7 +12,7 @@ use tokio_stream::StreamExt;
 use super::host::{DataResponse, Host, frames};
 use super::loki::replayed;
 use super::store::{empty_store, text, value};
-use crate::canned::Canned;
+use crate::canned::{Act, Canned};
 
 /// A data source that can answer live questions by the rules, and what keeps its surroundings alive.
 pub(super) struct Rig {
@@ -118,6 +118,30 @@ async fn the_channel_streams_the_progress_and_ends() {
     let names: Vec<_> = last["schema"]["fields"].as_array().unwrap().iter().map(|f| f["name"].clone()).collect();
     assert_eq!(names, ["state", "elapsed", "tokens", "message"]);
     assert!(has_verdict(&rig.host.ask_one(question()).await));
+}
+
+#[tokio::test]
+async fn a_question_ends_when_its_last_viewer_leaves() {
+    let rig = rig(Canned::acting(vec![Act::AwaitClose]).await, json!({"timeout": 300, "timeoutS": 300})).await;
+    let first = rig.host.ask_one(question()).await;
+    let path = meta(&first)["custom"]["channel"].as_str().unwrap().to_owned();
+    let request = RunStreamRequest { plugin_context: rig.host.context(), path, ..Default::default() };
+    let mut packets = StreamClient::new(rig.host.channel.clone()).run_stream(request).await.unwrap().into_inner();
+    packets.next().await.unwrap().unwrap();
+    let asked = async {
+        while rig.loki.requests().is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), asked).await.unwrap();
+    assert_eq!(rig.loki.left(), 0);
+    drop(packets);
+    let ended = async {
+        while rig.loki.left() == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), ended).await.expect("Loki is no longer asked");
 }
 
 #[tokio::test]

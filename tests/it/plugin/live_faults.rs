@@ -42,6 +42,16 @@ async fn a_loki_that_fails_is_a_downstream_error() {
 }
 
 #[tokio::test]
+async fn a_loki_that_is_not_there_is_a_downstream_error() {
+    let mut rig = rig(replayed().await, json!({})).await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    rig.host.url = format!("http://127.0.0.1:{port}");
+    let answer = ask_until(&rig.host, &question(), failed).await;
+    assert_eq!((answer.status, answer.error_source.as_str()), (502, "downstream"), "{}", answer.error);
+    assert!(answer.error.contains("cannot reach Loki") && answer.error.contains("refused"), "{}", answer.error);
+}
+
+#[tokio::test]
 async fn no_lines_are_no_error() {
     let empty = json!({"status": "success", "data": {"resultType": "streams", "result": [], "stats": {}}});
     let mut rig = rig(Canned::answering(json_response(200, &empty)).await, json!({})).await;
@@ -63,6 +73,10 @@ async fn the_guard_refuses_or_warns() {
     let answer = ask_until(&warning.host, &question(), has_verdict).await;
     let meta = frames(&answer)[0].0.metadata()["meta"].clone();
     assert!(meta.contains("more than the limit of 1 bytes"), "{meta}");
+    let off = rig(replayed().await, json!({"guard": {"mode": "off", "maxBytes": 1}})).await;
+    let answer = ask_until(&off.host, &question(), has_verdict).await;
+    assert!(!frames(&answer)[0].0.metadata()["meta"].contains("more than the limit"));
+    assert!(off.loki.requests().iter().all(|request| !request.target.contains("index/stats")), "nobody asks the cost");
 }
 
 #[tokio::test]
