@@ -14,6 +14,9 @@ use crate::problem::{self, Problem};
 use crate::prompt::PromptId;
 use crate::score::Metric;
 
+/// Most characters of an arm's name: with the session's before it, it is the id of a run, which stores take up to 128.
+const LONGEST_NAME: usize = 100;
+
 /// How the model server is run; part of what makes two runs comparable.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -72,8 +75,13 @@ pub struct Arm {
 impl Arm {
     /// The name made fit for a file or a folder.
     pub fn slug(&self) -> String {
-        self.name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
+        slug(&self.name)
     }
+}
+
+/// A name made fit for a file or a folder.
+pub fn slug(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
 }
 
 /// A declared difference to look at: arm `b` against arm `a`.
@@ -237,6 +245,10 @@ fn resolve(file: &str, field: &str, arm: RawArm, sampling: &Sampling, digest: us
             return Err(Problem::new(file, message).in_field(field).hint("give exactly one"));
         }
     };
+    if arm.name.chars().count() > LONGEST_NAME {
+        let message = format!("`{}` has more than {LONGEST_NAME} characters", arm.name);
+        return Err(Problem::new(file, message).in_field(format!("{field}.name")).hint("give a shorter name"));
+    }
     let sampling = arm.sampling.unwrap_or(*sampling);
     if !(sampling.temperature >= 0.0 && (0.0..=1.0).contains(&sampling.top_p) && sampling.max_tokens > 0) {
         let message = format!("sampling {sampling:?} is out of range");
@@ -359,6 +371,7 @@ mod tests {
             (format!("repeats=0\n{arm}"), "`repeats`: 0"),
             (format!("sampling={{temprature=1}}\n{arm}"), "did you mean `temperature`?"),
             (format!("digest_tokens=3\n{arm}"), "digest_tokens"),
+            (arm.replace("'a'", &format!("'{}'", "a".repeat(101))), "`arm[0].name`: `aaa"),
         ] {
             let problem = parse(&text).unwrap_err();
             assert!(problem.starts_with("e.toml") && problem.contains(expected), "{expected}: {problem}");

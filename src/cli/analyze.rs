@@ -11,7 +11,7 @@ use anyhow::{Result, anyhow, bail};
 use clap::Args;
 
 use super::digest::tokens;
-use super::exit::Ended;
+use super::exit::{Ended, interrupt};
 use super::input::LabelArgs;
 use crate::analyze::{Ask, Respondent};
 use crate::digest::{Budget, Shape};
@@ -64,7 +64,7 @@ pub(super) async fn run(root: &std::path::Path, args: &Analyze) -> Result<()> {
     let progress = respondent::Progress::new();
     let backends = tokio::select! {
         started = chosen.start(&installation, &progress) => started?,
-        () = interrupt() => return Err(Ended::interrupted().into()),
+        () = interrupt() => return Err(Ended::interrupted("interrupted").into()),
     };
     // The server is stopped in either case.
     let told = async {
@@ -85,7 +85,7 @@ pub(super) async fn run(root: &std::path::Path, args: &Analyze) -> Result<()> {
     };
     let told = tokio::select! {
         told = told => told,
-        () = interrupt() => Err(Ended::interrupted().into()),
+        () = interrupt() => Err(Ended::interrupted("interrupted").into()),
     };
     backends.stop().await;
     told
@@ -118,13 +118,6 @@ fn shape(
     let budget = Budget { tokens: args.budget, bytes_per_token: chosen.spec.bytes_per_token };
     let prepared = installation.pipeline.prepare(log.window.clone(), choice, budget);
     Ok(prepared.map_err(|reason| anyhow!(reason))?.digest.shape(None))
-}
-
-async fn interrupt() {
-    // Without a signal handler the command simply ends the hard way.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }
 
 async fn ask<'i>(

@@ -19,8 +19,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
+use crate::run::{Plan, RunRecord};
 use crate::score::Metric;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 #[derive(Debug, Args)]
 pub(super) struct StoreArgs {
@@ -125,6 +126,31 @@ pub(super) async fn run(root: &Path, command: &Command) -> Result<ExitCode> {
         }
     }?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The runs of a store, newest first: those that were published, and the plans of the others.
+pub(super) async fn runs(store: &Store) -> Result<(Vec<RunRecord>, Vec<Plan>)> {
+    let (mut published, mut open) = (Vec::new(), Vec::new());
+    for id in store.ids().await?.into_iter().rev() {
+        match store.record(&id).await {
+            Ok(Some(record)) => published.push(record),
+            Ok(None) => match store.plan(&id).await {
+                Ok(plan) => open.extend(plan),
+                Err(error) => pass_over(error)?,
+            },
+            Err(error) => pass_over(error)?,
+        }
+    }
+    Ok((published, open))
+}
+
+/// Tells of a damaged run: it must not hide the others. Any other error is one.
+pub(super) fn pass_over(error: StoreError) -> Result<()> {
+    match error {
+        StoreError::Damaged { .. } => eprintln!("warning: {error}"),
+        error => return Err(error.into()),
+    }
+    Ok(())
 }
 
 /// The llama-server to run: the environment, the search path, then what this checkout installed for itself.

@@ -1,6 +1,7 @@
 //! Exit codes, and the errors that carry one.
 
 use std::fmt;
+use std::future::pending;
 use std::process::ExitCode;
 
 /// The codes, as `assay help exit-codes` explains them.
@@ -16,7 +17,7 @@ pub(super) const TABLE: &str = "\
      schema_violation.
 6    eval reproduce: some answers differ. why: the prompt that was rebuilt is
      not the one that was sent.
-130  Interrupted.
+130  Interrupted, by Ctrl-C or SIGTERM. `eval resume` continues a run.
 
 A reader that closes the pipe early (`| head`) changes none of these.";
 
@@ -46,9 +47,9 @@ impl Ended {
         Self { code: 5, message }
     }
 
-    /// The user pressed Ctrl-C.
-    pub(super) fn interrupted() -> Self {
-        Self { code: 130, message: "interrupted".to_owned() }
+    /// [`interrupt`] came.
+    pub(super) fn interrupted(message: impl Into<String>) -> Self {
+        Self { code: 130, message: message.into() }
     }
 }
 
@@ -59,6 +60,29 @@ impl fmt::Display for Ended {
 }
 
 impl std::error::Error for Ended {}
+
+/// Resolves when a person presses Ctrl-C, or the system asks for an end by SIGTERM.
+pub(super) async fn interrupt() {
+    tokio::select! {
+        // Without a signal handler the command simply ends the hard way.
+        () = async { if tokio::signal::ctrl_c().await.is_err() { pending::<()>().await } } => {}
+        () = terminated() => {}
+    }
+}
+
+#[cfg(unix)]
+async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut signal) => _ = signal.recv().await,
+        Err(_) => pending().await,
+    }
+}
+
+#[cfg(not(unix))]
+async fn terminated() {
+    pending().await
+}
 
 /// The code of an error: its own, or 1.
 pub(super) fn code(error: &anyhow::Error) -> ExitCode {

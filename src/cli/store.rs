@@ -78,15 +78,14 @@ async fn sample(root: &Path, args: &Sample) -> Result<()> {
 /// The newest published run of each arm of the newest experiment.
 async fn newest(store: &Store, arms: &[String]) -> Result<Vec<Run>> {
     let (mut runs, mut experiment, mut seen) = (Vec::new(), None, BTreeSet::new());
-    for id in store.ids().await?.iter().rev() {
-        let Some(record) = store.record(id).await? else { continue };
+    for record in super::eval::runs(store).await?.0 {
         let plan = &record.plan;
         let is_other = experiment.get_or_insert_with(|| plan.experiment.name.clone()) != &plan.experiment.name;
         let is_wanted = arms.is_empty() || arms.contains(&plan.arm.name);
         if is_other || plan.sample || !is_wanted || !seen.insert(plan.arm.name.clone()) {
             continue;
         }
-        runs.push(store.run(id).await?);
+        runs.push(store.run(&plan.id).await?);
     }
     if let Some(missing) = arms.iter().find(|arm| !seen.contains(*arm)) {
         bail!("no published run of arm `{missing}` in {}: `assay eval list` shows what there is", store.url());

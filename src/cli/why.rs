@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::eval::StoreArgs;
+use super::eval::{StoreArgs, pass_over};
 use super::exit;
 use super::output::paint;
 use crate::ledger::Record;
@@ -120,14 +120,18 @@ async fn find(store: &Store, what: &What<'_>) -> Result<Vec<(Plan, CaseResult)>>
     };
     let mut found = Vec::new();
     for id in ids.into_iter().rev() {
-        let run: Run = match (store.record(&id).await, what) {
-            (Ok(Some(_)), _) => store.run(&id).await?,
+        let read = match store.record(&id).await {
+            Ok(Some(_)) => store.run(&id).await.map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
+        let run: Run = match (read, what) {
+            (Ok(Some(run)), _) => run,
             (Ok(None), What::Case(..)) => bail!("{id} is not published: continue with `assay eval resume`"),
             (Ok(None), _) => continue,
             (Err(error), What::Case(..)) => return Err(error.into()),
-            // One damaged run must not hide the others.
             (Err(error), _) => {
-                eprintln!("warning: {error}");
+                pass_over(error)?;
                 continue;
             }
         };

@@ -95,12 +95,12 @@ fn prompts(
     Ok(found)
 }
 
-/// Published runs, newest first; a damaged one foretells nothing.
+/// Published runs, newest first; a damaged one foretells nothing, and neither does one that was made up.
 async fn records(store: &Store) -> Result<Vec<RunRecord>, HarnessError> {
     let mut records = Vec::new();
     for id in store.ids().await?.into_iter().rev() {
         match store.record(&id).await {
-            Ok(record) => records.extend(record),
+            Ok(record) => records.extend(record.filter(|record| !record.plan.sample)),
             Err(error) => tracing::warn!(%error, "a run is left out of the forecast"),
         }
     }

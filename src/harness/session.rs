@@ -319,6 +319,8 @@ impl RunState {
                 (journal, Some(Backup::new(segments, lacking)))
             }
         };
+        // Whoever held the lock until now may have finished it.
+        store.unpublished(&plan.id).await?;
         Ok(Self { plan, journal, backup, resumed, cost: Cost::default() })
     }
 

@@ -63,6 +63,7 @@ impl From<StoreError> for QueryError {
             StoreError::Url { .. } => Self::Settings(message),
             StoreError::Damaged { .. }
             | StoreError::Altered { .. }
+            | StoreError::Published { .. }
             | StoreError::Taken { .. }
             | StoreError::Storage { .. } => Self::Store(message),
         }

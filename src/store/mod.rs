@@ -6,6 +6,7 @@
 //! every question that was asked online.
 
 mod cache;
+mod commit;
 mod kept;
 mod ledger;
 mod lru;
@@ -31,6 +32,7 @@ pub use place::{Access, STATE_VARIABLE};
 pub use segments::Segments;
 pub use table::{Table, TableFile};
 
+use crate::experiment::slug;
 use crate::hash;
 use crate::problem::did_you_mean;
 use crate::run::{FORMAT, Plan, Run, RunRecord};
@@ -89,6 +91,16 @@ pub enum StoreError {
         pinned: String,
         /// Its hash now.
         found: String,
+    },
+    /// A run that was published already.
+    #[error(
+        "run {run} in {url} is published already, and a published run never changes\n  hint: `assay eval list` shows it; somebody else has finished it"
+    )]
+    Published {
+        /// The run.
+        run: String,
+        /// The store.
+        url: String,
     },
     /// Another machine works on a run.
     #[error(
@@ -155,63 +167,6 @@ impl Store {
         self.folder.join("runs").join(id)
     }
 
-    /// Writes a run's plan.
-    ///
-    /// # Errors
-    /// If the storage fails.
-    pub async fn put_plan(&self, plan: &Plan) -> Result<(), StoreError> {
-        self.put(&key(&plan.id, "plan.json"), to_json(plan)).await
-    }
-
-    /// Writes the plan of a run that must not exist yet; `false` if it does.
-    ///
-    /// # Errors
-    /// If the storage fails.
-    pub async fn claim_plan(&self, plan: &Plan) -> Result<bool, StoreError> {
-        match self.create(&key(&plan.id, "plan.json"), to_json(plan)).await {
-            Err(StoreError::Storage { source: Error::AlreadyExists { .. } | Error::Precondition { .. }, .. }) => {
-                Ok(false)
-            }
-            made => made.map(|()| true),
-        }
-    }
-
-    /// Publishes a finished run: its results, then the record that commits it. The record's hash of the results is
-    /// filled in here.
-    ///
-    /// # Errors
-    /// If the storage fails; the run is then still unpublished and can be finished again.
-    pub async fn commit(&self, run: &mut Run) -> Result<(), StoreError> {
-        self.publish(&mut run.record, table::encode(&run.results)).await
-    }
-
-    /// [`Store::commit`] of rows that were turned into a table as they came.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
-    pub async fn publish(&self, record: &mut RunRecord, table: TableFile) -> Result<(), StoreError> {
-        let id = record.plan.id.clone();
-        let table = table.0.map_err(|reason| self.damaged(&key(&id, RESULTS), reason))?;
-        record.results_sha256 = hash::sha256(&table);
-        self.put(&key(&id, RESULTS), table).await?;
-        self.put(&key(&id, "run.json"), to_json(record)).await
-    }
-
-    /// Replaces the results and the record of a published run. The record stays the commit: until it is replaced the old
-    /// state is the run, and from then on the new one, whatever is interrupted.
-    ///
-    /// # Errors
-    /// If the storage fails; the run is then in one of its two states.
-    pub async fn recommit(&self, run: &mut Run) -> Result<(), StoreError> {
-        let id = run.record.plan.id.clone();
-        let table = table::encode(&run.results).0.map_err(|reason| self.damaged(&key(&id, RESULTS), reason))?;
-        run.record.results_sha256 = hash::sha256(&table);
-        self.put(&key(&id, NEXT_RESULTS), table.clone()).await?;
-        self.put(&key(&id, "run.json"), to_json(&run.record)).await?;
-        self.put(&key(&id, RESULTS), table).await?;
-        self.objects.delete(&key(&id, NEXT_RESULTS)).await.map_err(|source| self.failed(source))
-    }
-
     /// Ids of all runs, published or not, oldest first.
     ///
     /// # Errors
@@ -230,7 +185,9 @@ impl Store {
     /// # Errors
     /// A damaged record, or a failing storage.
     pub async fn record(&self, id: &str) -> Result<Option<RunRecord>, StoreError> {
-        self.json(&key(id, "run.json")).await
+        let file = key(id, "run.json");
+        let record: Option<RunRecord> = self.json(&file).await?;
+        record.map(|record| self.at_home(id, &file, &record.plan).map(|()| record)).transpose()
     }
 
     /// The plan of a run; `None` if the run does not exist.
@@ -238,7 +195,17 @@ impl Store {
     /// # Errors
     /// A damaged plan, or a failing storage.
     pub async fn plan(&self, id: &str) -> Result<Option<Plan>, StoreError> {
-        self.json(&key(id, "plan.json")).await
+        let file = key(id, "plan.json");
+        let plan: Option<Plan> = self.json(&file).await?;
+        plan.map(|plan| self.at_home(id, &file, &plan).map(|()| plan)).transpose()
+    }
+
+    /// Refuses a file that says it is another run's than its folder: a copy, whose answers would go into the original.
+    fn at_home(&self, id: &str, file: &Key, plan: &Plan) -> Result<(), StoreError> {
+        if plan.id == id {
+            return Ok(());
+        }
+        Err(self.damaged(file, format!("it lies in the folder of run `{id}` and is of run `{}`", plan.id)))
     }
 
     /// A published run with its results, which are held to the record's hash.
@@ -286,10 +253,11 @@ impl Store {
         Err(self.damaged(&file, reason.to_owned()))
     }
 
-    /// The id that a person means: an id, a unique beginning of one, or an arm's name for its newest published run.
+    /// The id that a person means: an id, a unique beginning of one, or an arm's name for its newest published run. A
+    /// damaged run hides no other one, but it is not passed over for an older one of its arm.
     ///
     /// # Errors
-    /// A reference that fits no run or several.
+    /// A reference that fits no run or several, or a damaged one.
     pub async fn find(&self, reference: &str) -> Result<String, StoreError> {
         let ids = self.ids().await?;
         let by_prefix: Vec<&String> = ids.iter().filter(|id| id.starts_with(reference)).collect();
@@ -301,11 +269,13 @@ impl Store {
         }
         let mut arms = Vec::new();
         for id in ids.iter().rev() {
-            if let Some(record) = self.record(id).await? {
-                if record.plan.arm.name == reference {
-                    return Ok(id.clone());
+            match self.record(id).await {
+                Ok(Some(record)) if record.plan.arm.name == reference => return Ok(id.clone()),
+                Ok(Some(record)) => arms.push(record.plan.arm.name),
+                Ok(None) => {}
+                Err(StoreError::Damaged { .. }) if id.split_once('-').is_none_or(|(_, arm)| arm != slug(reference)) => {
                 }
-                arms.push(record.plan.arm.name);
+                Err(error) => return Err(error),
             }
         }
         let hint = match by_prefix.len() {

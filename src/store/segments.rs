@@ -5,7 +5,7 @@
 
 use futures::TryStreamExt;
 use object_store::path::Path as Key;
-use object_store::{Error, ObjectStore, ObjectStoreExt};
+use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::{Store, StoreError, key};
 
@@ -45,17 +45,13 @@ impl Segments {
     /// Writes the next segment.
     ///
     /// # Errors
-    /// A segment of this number that another machine has written, or a failing storage.
+    /// A segment of this number that another machine has written, a run that it has published, or a failing storage.
     pub async fn write(&mut self, lines: &[u8]) -> Result<(), StoreError> {
+        // Another machine may have finished it, and removed the segments that would have turned this one away.
+        self.store.unpublished(&self.run).await?;
         let number = self.written + 1;
-        match self.store.create(&self.key(number), lines.to_vec()).await {
-            Err(StoreError::Storage { source: Error::AlreadyExists { .. } | Error::Precondition { .. }, .. }) => {
-                // The reply to a first attempt may have been lost.
-                if self.store.get(&self.key(number)).await?.as_deref() != Some(lines) {
-                    return Err(StoreError::Taken { run: self.run.clone(), url: self.store.url.clone() });
-                }
-            }
-            made => made?,
+        if !self.store.create_once(&self.key(number), lines.to_vec()).await? {
+            return Err(StoreError::Taken { run: self.run.clone(), url: self.store.url.clone() });
         }
         self.written = number;
         Ok(())

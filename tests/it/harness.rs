@@ -7,6 +7,7 @@ mod faults;
 mod folder;
 mod gates;
 mod history;
+mod identity;
 mod report;
 mod runs;
 mod servers;

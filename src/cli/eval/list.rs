@@ -5,7 +5,7 @@ use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use serde_json::json;
 
-use super::report;
+use super::{report, runs};
 use crate::cli::output::conclusions;
 use crate::compare::{amount, compare_tallied, difference};
 use crate::run::{Plan, RunRecord};
@@ -13,16 +13,7 @@ use crate::score::Metric;
 use crate::store::Store;
 
 pub(super) async fn list(store: &Store, json: bool) -> Result<()> {
-    let mut published: Vec<RunRecord> = Vec::new();
-    let mut open: Vec<Plan> = Vec::new();
-    for id in store.ids().await?.into_iter().rev() {
-        match store.record(&id).await {
-            Ok(Some(record)) => published.push(record),
-            Ok(None) => open.extend(store.plan(&id).await?),
-            // One damaged run must not hide the others.
-            Err(error) => eprintln!("warning: {error}"),
-        }
-    }
+    let (published, open) = runs(store).await?;
     if json {
         let rows: Vec<_> = published.iter().map(row).chain(open.iter().map(open_row)).collect();
         println!("{}", serde_json::to_string_pretty(&rows)?);

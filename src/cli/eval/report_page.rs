@@ -70,7 +70,7 @@ pub(super) async fn write(root: &Path, args: &ReportPage) -> Result<()> {
 fn golden(root: &Path, run: &Run) -> Result<(Installation, Shelf), String> {
     let installation = Installation::load(root).map_err(|problem| problem.to_string())?;
     let wanted = &run.record.plan.dataset;
-    let shelf = installation.shelf(&wanted.name).map_err(|problem| problem.to_string())?;
+    let shelf = installation.shelf(&run.record.plan.experiment.dataset).map_err(|problem| problem.to_string())?;
     if shelf.manifest.sha256 == wanted.sha256 {
         return Ok((installation, shelf));
     }

@@ -9,9 +9,10 @@ use clap::Args;
 
 use super::dry_run::dry_run;
 use super::progress::Progress;
-use super::{StoreArgs, llama_server, report};
+use super::{StoreArgs, llama_server, report, runs};
+use crate::cli::exit::{self, Ended};
 use crate::experiment::{Arm, Experiment, Kind, ModelSpec};
-use crate::harness::{Launcher, Outcome, Session};
+use crate::harness::{HarnessError, Launcher, Outcome, Session};
 use crate::installation::Installation;
 use crate::llama;
 use crate::run::Plan;
@@ -92,15 +93,12 @@ pub(super) async fn resume(root: &Path, args: &Resume) -> Result<()> {
 /// Runs a session to its end, with a progress display and an interruption that loses nothing.
 pub(super) async fn drive(session: Session<'_>) -> Result<Vec<Outcome>> {
     let mut progress = Progress::new(std::io::stderr().is_terminal());
-    let interrupt = async {
-        // Without a signal handler the harness simply cannot be interrupted gracefully.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    let outcomes = session.run(&mut progress, interrupt).await;
+    let outcomes = session.run(&mut progress, exit::interrupt()).await;
     progress.finish();
-    Ok(outcomes?)
+    outcomes.map_err(|error| match error {
+        HarnessError::Interrupted => Ended::interrupted(error.to_string()).into(),
+        error => error.into(),
+    })
 }
 
 async fn finish(session: Session<'_>, store: &Store, json: bool) -> Result<()> {
@@ -156,8 +154,15 @@ async fn replace_models(
     context: u32,
 ) -> Result<()> {
     let path = std::path::absolute(file)?;
-    let sha256 = llama::gguf_sha256(&path).await.with_context(|| format!("cannot read {}", file.display()))?;
     let name = path.file_stem().map_or_else(|| "model".to_owned(), |stem| stem.to_string_lossy().into_owned());
+    if installation.models.get(&name).is_ok() {
+        bail!(
+            "--model {}: models/models.toml has a model `{name}` already\n  hint: name that one in the experiment, or \
+             give the file another name",
+            file.display()
+        );
+    }
+    let sha256 = llama::gguf_sha256(&path).await.with_context(|| format!("cannot read {}", file.display()))?;
     let kind = Kind::Managed { file: path.display().to_string(), sha256, context };
     installation.models.insert(ModelSpec {
         name: name.clone(),
@@ -196,14 +201,8 @@ async fn replace_models(
 
 /// Plans of the runs of one session that were not published.
 async fn unfinished(store: &Store, reference: Option<&str>) -> Result<Vec<Plan>> {
-    let mut open: Vec<Plan> = Vec::new();
-    for id in store.ids().await? {
-        if store.record(&id).await?.is_none()
-            && let Some(plan) = store.plan(&id).await?
-        {
-            open.push(plan);
-        }
-    }
+    let (_, mut open) = runs(store).await?;
+    open.reverse();
     let session = match reference {
         Some(reference) => {
             let id = store.find(reference).await?;

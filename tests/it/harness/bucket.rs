@@ -98,3 +98,20 @@ async fn a_second_machine_on_one_run_is_turned_away() {
     third.remove().await.unwrap();
     assert_eq!(segments(&store, "r1").await.1, b"");
 }
+
+/// Fault: a machine goes on with a run of a bucket that another has published meanwhile. Injected: segments that were read before, and are gone. Outcome: turned away at its next segment; nothing is left over beside the published run.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_comes_late_is_turned_away() {
+    let Some(server) = Server::start().await else { return };
+    let folder = Folder::new(40, Habit::Brief);
+    folder.write("experiment.toml", RULES);
+    lost(&folder, &server, "first", 32, &["eval", "run", "experiment.toml"]);
+    let store = Store::attach(URL, &server.access()).unwrap();
+    let id = store.ids().await.unwrap().remove(0);
+    let (mut late, _) = segments(&store, &id).await;
+    let resumed = command(&folder, &server, "first", &["eval", "resume"]).output().unwrap();
+    assert!(resumed.status.success(), "{}", stderr(&resumed));
+    let error = late.write(b"1\n").await.unwrap_err().to_string();
+    assert!(error.contains(&id) && error.contains("published already"), "{error}");
+    assert_eq!(segments(&store, &id).await.1, b"", "a segment is left over");
+}

@@ -126,7 +126,7 @@ fn interrupted(store: &Path, id: &str, files: &[(&str, Vec<u8>)], whole: usize, 
     }
 }
 
-/// Fault: a commit interrupted between or inside its files. Injected: every prefix of its writes, the last cut at any byte. Outcome: the run is unpublished until `run.json` is whole, and committing again works.
+/// Fault: a commit interrupted between or inside its files. Injected: every prefix of its writes, the last cut at any byte. Outcome: the run is unpublished until `run.json` is whole, and committing again works until then.
 #[test]
 fn an_interrupted_commit_leaves_the_run_unpublished_until_its_record_is_whole() {
     let made = published();
@@ -141,8 +141,8 @@ fn an_interrupted_commit_leaves_the_run_unpublished_until_its_record_is_whole() 
                 Ok(run) => assert!(whole == 3 && run == made.run),
                 Err(error) => assert!(whole < 3 && error.to_string().contains("assay eval resume"), "{error}"),
             }
-            let mut again = made.run.clone();
-            store.commit(&mut again).await.unwrap();
+            let again = store.commit(&mut made.run.clone()).await;
+            assert_eq!(again.err().map(|error| error.to_string().contains("published already")), (whole == 3).then_some(true));
             assert_eq!(store.run(&made.id).await.unwrap(), made.run);
         });
     });
@@ -172,4 +172,29 @@ fn interrupted_new_scores_leave_the_old_run_or_the_new_one() {
             assert_eq!(store.run(&made.id).await.unwrap(), new);
         });
     });
+}
+
+/// Fault: new scores interrupted twice. Injected: cut off after the record, and killed by a limit on the size of a file when the next ones replace it. Outcome: the run is the one that its record names.
+#[cfg(unix)]
+#[test]
+fn new_scores_interrupted_twice_leave_the_run_that_its_record_names() {
+    let folder = folder(4);
+    // So that the record is the largest file.
+    folder.edit("experiment.toml", "question = '?'", &format!("question = '{}'", "?".repeat(1 << 16)));
+    let report = folder.json(&["eval", "run", "experiment.toml", "--json"]);
+    let id = report["runs"][0]["id"].as_str().unwrap();
+    let file = |name: &str| folder.path("store/runs").join(id).join(name);
+    let (store, right) = (open(&folder.path("store")), std::fs::read(file("results.parquet")).unwrap());
+    let mut altered = runtime().block_on(store.run(id)).unwrap();
+    altered.results[0].scores.clear();
+    runtime().block_on(store.recommit(&mut altered)).unwrap();
+    std::fs::rename(file("results.parquet"), file("results.next.parquet")).unwrap();
+    std::fs::write(file("results.parquet"), &right).unwrap();
+
+    let output = limited(&folder, "ulimit -c 0; ulimit -f 64", folder.command(&["eval", "score", "rules", "--write"]));
+    assert_eq!(output.status.code(), None, "it ended by itself: {}", stderr(&output));
+    assert_eq!(std::fs::read(file("results.next.parquet")).unwrap(), right, "it was killed too early");
+    assert_eq!(runtime().block_on(store.run(id)).unwrap(), altered);
+    assert!(folder.assay(&["eval", "score", "rules", "--write"]).status.success());
+    assert_eq!(std::fs::read(file("results.parquet")).unwrap(), right);
 }

@@ -47,6 +47,7 @@ fn rewrite(folder: &Folder, arm: &str, change: impl FnOnce(&mut assay::run::Run)
     runtime.block_on(async {
         let mut run = store.run(&store.find(arm).await.unwrap()).await.unwrap();
         change(&mut run);
+        std::fs::remove_file(folder.path("store/runs").join(&run.record.plan.id).join("run.json")).unwrap();
         store.commit(&mut run).await.unwrap();
     });
 }

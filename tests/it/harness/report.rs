@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use super::crashes::RULES;
 use super::folder::{Folder, stderr};
 use crate::gguf::Habit;
 
@@ -53,6 +54,16 @@ fn refusal(folder: &Folder, runs: &[&str]) -> String {
     let output = folder.assay(&[&["eval", "report"], runs].concat());
     assert!(!output.status.success() && output.stdout.is_empty(), "{runs:?} was not refused");
     stderr(&output)
+}
+
+#[test]
+fn log_lines_come_from_the_dataset_that_the_experiment_names() {
+    let folder = Folder::new(4, Habit::Brief);
+    std::fs::rename(folder.path("golden/small"), folder.path("golden/elsewhere")).unwrap();
+    folder.write("experiment.toml", &RULES.replace("dataset = 'small'", "dataset = 'golden/elsewhere'"));
+    folder.json(&["eval", "run", "experiment.toml", "--json"]);
+    let output = folder.assay(&["eval", "report", "rules"]);
+    assert!(output.status.success() && !stderr(&output).contains("no log lines"), "{}", stderr(&output));
 }
 
 /// Opening tags in order, without their attributes; every element must be closed where it belongs.

@@ -85,6 +85,34 @@ fn a_killed_session_resumes_and_asks_no_finished_question_again() {
     assert!(stderr(&again).contains("nothing to resume"), "{}", stderr(&again));
 }
 
+/// Fault: the harness is told to end. Injected: SIGINT and SIGTERM in the middle of a run. Outcome: exit code 130 with every answer on disk; `resume` completes it.
+#[cfg(unix)]
+#[test]
+fn a_session_that_is_told_to_end_says_so_and_is_resumed() {
+    for signal in ["-INT", "-TERM"] {
+        let folder = Folder::new(20, Habit::Brief);
+        let mut child = folder.run_until(6);
+        let sent = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{signal}");
+        let resumed = folder.assay(&["eval", "resume"]);
+        assert!(resumed.status.success(), "{}", stderr(&resumed));
+        assert_eq!(folder.journaled().len(), 60, "each question has one answer");
+    }
+}
+
+#[test]
+fn a_model_given_by_hand_takes_no_other_ones_name() {
+    let folder = Folder::new(4, Habit::Brief);
+    let file = std::fs::read_dir(folder.path("models")).unwrap().flatten().map(|entry| entry.path());
+    let file = file.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "gguf")).unwrap();
+    std::fs::copy(file, folder.path("rules.gguf")).unwrap();
+    let refused = folder.assay(&["eval", "run", "experiment.toml", "--model", "rules.gguf"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("has a model `rules` already"), "{}", stderr(&refused));
+    assert!(folder.journaled().is_empty());
+}
+
 /// Fault: two harnesses on one run. Injected: `resume` while the run is under way. Outcome: the second is turned away before it starts a server.
 #[test]
 fn a_second_harness_on_the_same_runs_is_turned_away() {
@@ -126,6 +154,10 @@ fn a_dry_run_starts_nothing_and_knows_times_from_earlier_runs() {
     folder.edit("matrix.toml", "margin = 0.05", "margin = 0.05\ndigest_tokens = 200");
     assert_eq!(look("matrix.toml")["arms"][1]["same_questions"], false);
     assert_eq!(look("tiny.toml")["seconds"], Value::Null, "another model's time is no time");
+    // Nights that nobody waited for tell nothing either.
+    folder.assay(&["store", "sample", "nights", "--nights", "2"]);
+    let made_up = folder.json(&["eval", "run", "matrix.toml", "--dry-run", "--json", "--store", "nights"]);
+    assert_eq!(made_up["seconds"], Value::Null, "{made_up}");
     let text = folder.assay(&["eval", "run", "tiny.toml", "--dry-run"]);
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     assert!(text.contains("no earlier run of this model") && text.contains("time: unknown"), "{text}");
