@@ -22,6 +22,7 @@ import { healthText, sections } from './health';
 import { interpolate, rangeVars } from './interpolate';
 import { follow } from './live';
 import { DEFAULT_TYPE, missing, outgoing, sentence } from './query';
+import { text } from './text';
 import type { AssayQuery, CostPreview, RoutePreview, Settings } from './types';
 import { VariableSupport } from './variables';
 
@@ -128,7 +129,7 @@ export class AssayDataSource extends DataSourceWithBackend<AssayQuery, Settings>
   private channel(path: string): Observable<LiveChannelEvent<unknown>> {
     const live = getGrafanaLiveSrv();
     if (!live) {
-      return throwError(() => new Error('Grafana Live is off'));
+      return throwError(() => new Error(text.failures.live));
     }
     return live.getStream({ scope: LiveChannelScope.DataSource, namespace: this.uid, path });
   }
