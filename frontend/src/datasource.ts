@@ -21,7 +21,7 @@ import { Catalog } from './catalog';
 import { healthText, sections } from './health';
 import { interpolate, rangeVars } from './interpolate';
 import { follow } from './live';
-import { DEFAULT_TYPE, missing, outgoing, sentence } from './query';
+import { FIRST, missing, outgoing, sentence } from './query';
 import { text } from './text';
 import type { AssayQuery, CostPreview, RoutePreview, Settings } from './types';
 import { VariableSupport } from './variables';
@@ -38,7 +38,7 @@ export class AssayDataSource extends DataSourceWithBackend<AssayQuery, Settings>
     this.annotations = { getDefaultQuery: () => ({ queryType: 'annotations' }) };
   }
 
-  /** A new panel shows the runs; a new alert rule watches a metric; Explore begins with logs to analyse. */
+  /** Explore begins with logs to analyse, an alert rule watches a metric, a new panel draws one. */
   getDefaultQuery(app: CoreApp): Partial<AssayQuery> {
     switch (app) {
       case CoreApp.Explore:
@@ -47,7 +47,7 @@ export class AssayDataSource extends DataSourceWithBackend<AssayQuery, Settings>
       case CoreApp.CloudAlerting:
         return { queryType: 'metrics', metric: 'root_cause' };
       default:
-        return { queryType: DEFAULT_TYPE };
+        return FIRST;
     }
   }
 

@@ -9,6 +9,7 @@ import {
   type FieldName,
   fieldsOf,
   missing,
+  orFirst,
   type Subject,
   subjectOf,
   typeOf,
@@ -26,8 +27,9 @@ const TYPE_OPTIONS = QUERY_TYPES.map((value) => ({ value, ...text.types[value] }
 const SUBJECTS: Subject[] = ['logs', 'question', 'run'];
 const SUBJECT_OPTIONS = SUBJECTS.map((value) => ({ value, ...text.subjects[value] }));
 
-export function QueryEditor({ query, onChange, onRunQuery, datasource, app, range, data }: EditorProps) {
+export function QueryEditor({ query: stored, onChange, onRunQuery, datasource, app, range, data }: EditorProps) {
   const id = useId();
+  const query = orFirst(stored);
   const type = typeOf(query);
   const { own, filters } = fieldsOf(query);
   const chosen = filters.filter((name) => query[name] !== undefined);
