@@ -46,7 +46,7 @@ check:
 frontend *ARGS:
     @scripts/frontend "$@"
 
-# Drive the built plugin as a user would, in a real Chromium, on the demo's runs; an argument picks scenarios.
+# Drive the built plugin in a real Chromium, on the demo's runs; an argument picks scenarios, `--grafana 12.0.0` a Grafana.
 browser *ARGS:
     @scripts/browser "$@"
 

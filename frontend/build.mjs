@@ -20,6 +20,7 @@ const SHARED = [
   '@grafana/data',
   '@grafana/runtime',
   '@grafana/ui',
+  'i18next',
   'lodash',
   'react',
   'react-dom',
@@ -64,7 +65,9 @@ function copyStatic() {
   const { version } = JSON.parse(readFileSync(join(here, 'package.json'), 'utf8'));
   const plugin = readFileSync(join(here, 'src/plugin.json'), 'utf8');
   writeFileSync(join(dist, 'plugin.json'), plugin.replace('%VERSION%', version).replace('%TODAY%', updated()));
-  cpSync(join(here, 'src/img'), join(dist, 'img'), { recursive: true });
+  for (const folder of ['img', 'locales']) {
+    cpSync(join(here, 'src', folder), join(dist, folder), { recursive: true });
+  }
   for (const { path } of JSON.parse(plugin).info.screenshots) {
     cpSync(join(here, '../docs/images', basename(path)), join(dist, path));
   }

@@ -52,6 +52,10 @@ export function faults(entries) {
   for (const { name } of entries) {
     expect(!FORBIDDEN.includes(name.split('/').at(-1)), `${name} is a left-over`);
   }
+  for (const language of plugin.languages ?? []) {
+    const path = `locales/${language}/${plugin.id}.json`;
+    expect(parse({ data: text(path) ?? '' }), `plugin.json names ${language}, but ${path} is missing or no JSON`);
+  }
   found.push(...metadata(plugin), ...program(plugin, entries), ...images(plugin, text));
   const readme = text('README.md') ?? '';
   expect(readme.length > 500 && !/Grafana .* plugin template|lorem ipsum/i.test(readme), 'README.md says nothing');

@@ -4,7 +4,7 @@ import type { DataFrame } from '@grafana/data';
 import type { ComboboxOption } from '@grafana/ui';
 import type { AssayDataSource } from './datasource';
 import type { Source } from './query';
-import { text } from './text';
+import { filled, text } from './text';
 import type { AssayQuery } from './types';
 
 export type Option = ComboboxOption<string>;
@@ -106,7 +106,12 @@ export function models(infos: ModelInfo[], tradeoff: Row[]): Option[] {
   return names.map((name) => {
     const info = infos.find((info) => info.name === name);
     const row = best.get(name);
-    const loaded = info?.loaded === undefined || info.loaded === null ? undefined : text.pickers.loaded(info.loaded);
+    const loaded =
+      info?.loaded === undefined || info.loaded === null
+        ? undefined
+        : info.loaded
+          ? text.pickers.loaded
+          : text.pickers.notLoaded;
     const size = info?.quantization ?? row?.quantization;
     return { value: name, label: name, description: sentence([quality(row), size, loaded, info?.description]) };
   });
@@ -119,8 +124,13 @@ export function quality(row: Row | undefined): string {
   if (value === undefined) {
     return text.pickers.unmeasured;
   }
-  return text.pickers.measured(value, low, high);
+  if (low === undefined || high === undefined) {
+    return filled(text.pickers.measured, { value: share(value) });
+  }
+  return filled(text.pickers.measuredWithin, { value: share(value), low: share(low), high: share(high) });
 }
+
+const share = (value: number) => value.toFixed(2);
 
 function questions(listed: Array<{ name: string; expr?: string }>): Option[] {
   return listed.map(({ name, expr }) => ({ value: name, label: name, description: expr ?? '' }));

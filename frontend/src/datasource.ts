@@ -21,7 +21,8 @@ import { Catalog } from './catalog';
 import { healthText, sections } from './health';
 import { interpolate, rangeVars } from './interpolate';
 import { follow } from './live';
-import { DEFAULT_TYPE, missing, outgoing, sentence } from './query';
+import { FIRST, missing, outgoing, sentence } from './query';
+import { text } from './text';
 import type { AssayQuery, CostPreview, RoutePreview, Settings } from './types';
 import { VariableSupport } from './variables';
 
@@ -37,7 +38,7 @@ export class AssayDataSource extends DataSourceWithBackend<AssayQuery, Settings>
     this.annotations = { getDefaultQuery: () => ({ queryType: 'annotations' }) };
   }
 
-  /** A new panel shows the runs; a new alert rule watches a metric; Explore begins with logs to analyse. */
+  /** Explore begins with logs to analyse, an alert rule watches a metric, a new panel draws one. */
   getDefaultQuery(app: CoreApp): Partial<AssayQuery> {
     switch (app) {
       case CoreApp.Explore:
@@ -46,7 +47,7 @@ export class AssayDataSource extends DataSourceWithBackend<AssayQuery, Settings>
       case CoreApp.CloudAlerting:
         return { queryType: 'metrics', metric: 'root_cause' };
       default:
-        return { queryType: DEFAULT_TYPE };
+        return FIRST;
     }
   }
 
@@ -128,7 +129,7 @@ export class AssayDataSource extends DataSourceWithBackend<AssayQuery, Settings>
   private channel(path: string): Observable<LiveChannelEvent<unknown>> {
     const live = getGrafanaLiveSrv();
     if (!live) {
-      return throwError(() => new Error('Grafana Live is off'));
+      return throwError(() => new Error(text.failures.live));
     }
     return live.getStream({ scope: LiveChannelScope.DataSource, namespace: this.uid, path });
   }

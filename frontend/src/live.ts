@@ -23,6 +23,7 @@ import {
   startWith,
   take,
 } from 'rxjs';
+import { text } from './text';
 
 /** What a packet says, as far as it does. */
 export interface Progress {
@@ -85,7 +86,7 @@ export function follow(response: DataQueryResponse, ask: () => Observable<DataQu
       next: (states) => {
         const failure = states.find(({ progress }) => progress.state === 'failed');
         if (failure) {
-          const message = failure.progress.message || 'the analysis failed';
+          const message = failure.progress.message || text.failures.analysis;
           subscriber.next({
             ...response,
             data: settled(response),

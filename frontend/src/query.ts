@@ -96,8 +96,20 @@ const TYPES: Record<Exclude<QueryType, 'analyze'>, TypeFields> = {
   golden: { own: ['by'], filters: ['dataset'], required: [] },
 };
 
-/** What a new panel asks: it shows something true whatever the store holds. */
+/** What a query without a type asks. */
 export const DEFAULT_TYPE: QueryType = 'runs';
+
+/**
+ * What a new panel asks. Grafana makes it a time series, so it is one; runs of any time, because Grafana then offers to zoom
+ * to them.
+ */
+export const FIRST: Partial<AssayQuery> = { queryType: 'metrics', metric: 'root_cause', anyTime: true };
+
+/** The query as Grafana runs it: one that nobody has touched yet is the first one. */
+export function orFirst(query: AssayQuery): AssayQuery {
+  const touched = query.queryType !== undefined || Object.keys(query).some((name) => name in FIELDS);
+  return touched ? query : { ...FIRST, ...query };
+}
 
 export function typeOf(query: AssayQuery): QueryType {
   return query.queryType ?? DEFAULT_TYPE;

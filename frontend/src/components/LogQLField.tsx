@@ -18,6 +18,9 @@ interface Props {
   onRun: () => void;
 }
 
+/** What a query looks like. */
+export const LOGQL = '{namespace="monitoring"} |= "error"';
+
 /** Completions shown at once. */
 const SHOWN = 12;
 
@@ -100,11 +103,10 @@ export function LogQLField({ id, value, datasource, onChange, onRun }: Props) {
         spellCheck={false}
         autoCapitalize="off"
         autoComplete="off"
-        placeholder={text.editor.logql}
+        placeholder={LOGQL}
         value={draft}
-        role="combobox"
         aria-autocomplete="list"
-        aria-expanded={open}
+        aria-haspopup="listbox"
         aria-controls={listId}
         aria-activedescendant={open ? `${listId}-${chosen}` : undefined}
         aria-describedby={`${listId}-hint`}

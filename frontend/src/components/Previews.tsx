@@ -7,7 +7,7 @@ import { Badge, Icon, Tooltip, useStyles2 } from '@grafana/ui';
 import React, { useEffect, useState } from 'react';
 import type { AssayDataSource } from '../datasource';
 import { certainLabels } from '../logql';
-import { text } from '../text';
+import { filled, text } from '../text';
 import type { AssayQuery, CostPreview, RoutePreview } from '../types';
 
 interface Props {
@@ -63,7 +63,8 @@ function Route({ query, route }: { query: AssayQuery; route: Asked<RoutePreview>
   const step = steps.find((step) => step.matched);
   return (
     <>
-      <strong>{text.route.goesTo(prompt, model)}</strong> {step && text.route.because(step.reason)}{' '}
+      <strong>{model ? filled(text.route.on, { prompt, model }) : prompt}</strong>{' '}
+      {step && filled(text.route.because, { reason: step.reason })}{' '}
       <Tooltip content={<Steps steps={steps} />}>
         <Icon name="info-circle" size="sm" tabIndex={0} />
       </Tooltip>
@@ -96,7 +97,11 @@ function Cost({ cost }: { cost: Asked<CostPreview> }) {
     estimate?.streams === 0
       ? text.cost.nothing
       : estimate &&
-        text.cost.estimate(formatted('bytes', estimate.bytes), formatted('short', estimate.entries), estimate.streams);
+        filled(text.cost.estimate, {
+          bytes: formatted('bytes', estimate.bytes),
+          entries: formatted('short', estimate.entries),
+          streams: estimate.streams,
+        });
   return (
     <>
       {told}{' '}

@@ -5,8 +5,18 @@ import { EditorField, EditorHeader, EditorRow, EditorRows, FlexItem, RunQueryBut
 import { Button, Combobox, RadioButtonGroup } from '@grafana/ui';
 import React, { useId, useState } from 'react';
 import type { AssayDataSource } from '../datasource';
-import { type FieldName, fieldsOf, missing, type Subject, subjectOf, typeOf, withSubject, withType } from '../query';
-import { text } from '../text';
+import {
+  type FieldName,
+  fieldsOf,
+  missing,
+  orFirst,
+  type Subject,
+  subjectOf,
+  typeOf,
+  withSubject,
+  withType,
+} from '../query';
+import { filled, text } from '../text';
 import { type AssayQuery, QUERY_TYPES, type QueryType, type Settings } from '../types';
 import { Previews } from './Previews';
 import { QueryField } from './QueryField';
@@ -17,8 +27,9 @@ const TYPE_OPTIONS = QUERY_TYPES.map((value) => ({ value, ...text.types[value] }
 const SUBJECTS: Subject[] = ['logs', 'question', 'run'];
 const SUBJECT_OPTIONS = SUBJECTS.map((value) => ({ value, ...text.subjects[value] }));
 
-export function QueryEditor({ query, onChange, onRunQuery, datasource, app, range, data }: EditorProps) {
+export function QueryEditor({ query: stored, onChange, onRunQuery, datasource, app, range, data }: EditorProps) {
   const id = useId();
+  const query = orFirst(stored);
   const type = typeOf(query);
   const { own, filters } = fieldsOf(query);
   const chosen = filters.filter((name) => query[name] !== undefined);
@@ -70,7 +81,9 @@ export function QueryEditor({ query, onChange, onRunQuery, datasource, app, rang
         {app !== CoreApp.Explore && (
           <RunQueryButton
             queryInvalid={lacking.length > 0}
-            invalidQueryTooltip={text.editor.missing(lacking.map((name) => text.fields[name].label).join(', '))}
+            invalidQueryTooltip={filled(text.editor.missing, {
+              fields: lacking.map((name) => text.fields[name].label).join(', '),
+            })}
             queryRunning={data?.state === 'Loading'}
             ariaLabel={text.editor.run}
             onClick={onRunQuery}

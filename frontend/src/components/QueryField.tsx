@@ -24,7 +24,7 @@ interface Props {
 
 /** What stands in an empty field: what happens without a value. */
 const PLACEHOLDERS: Partial<Record<FieldName, string>> = {
-  window: text.editor.range,
+  window: '$__range',
   prompt: text.editor.routed,
   model: text.editor.byDefault,
   run: text.editor.latest,

@@ -23,10 +23,10 @@ export function QueryHelp({ onClickExample }: QueryEditorHelpProps<AssayQuery>) 
   const styles = useStyles2(getStyles);
   return (
     <div>
-      <h2>{text.help.title}</h2>
+      <h2>Assay</h2>
       <p>{text.help.intro}</p>
       {EXAMPLES.map((query) => {
-        const [title, about] = text.help.examples[query.queryType ?? 'runs'] ?? [];
+        const { title, about } = text.help.examples[query.queryType ?? 'runs'] ?? {};
         return (
           <div key={query.queryType} className={styles.example}>
             <h3 className={styles.title}>{title}</h3>

@@ -18,6 +18,7 @@ import * as grafanaRuntime from '@grafana/runtime';
 import { getBackendSrv } from '@grafana/runtime';
 import * as grafanaUi from '@grafana/ui';
 import { Alert, Badge, Button, GlobalStyles, PortalContainer, Table } from '@grafana/ui';
+import i18next from 'i18next';
 import * as lodash from 'lodash';
 import React, { useCallback, useEffect, useRef, useState } from 'react';
 import * as reactDom from 'react-dom';
@@ -33,12 +34,15 @@ const SHARED: Record<string, unknown> = {
   '@grafana/data': grafanaData,
   '@grafana/runtime': grafanaRuntime,
   '@grafana/ui': grafanaUi,
+  i18next,
   lodash,
   react: React,
   'react-dom': reactDom,
   rxjs,
   'rxjs/operators': rxjsOperators,
 };
+
+Object.assign(window, { SHARED });
 
 // biome-ignore lint/suspicious/noExplicitAny: the plugin as Grafana sees it has no types of ours
 type Loaded = any;
@@ -88,8 +92,9 @@ function Config({
   };
   return (
     <form onSubmit={(event) => event.preventDefault()}>
+      <h2 style={{ fontSize: 16 }}>Settings</h2>
       <Editor options={options} onOptionsChange={setOptions} />
-      <div style={{ margin: '24px 0' }}>
+      <div style={{ margin: '24px 0' }} data-testid="grafana">
         {result && (
           <Alert severity={result.status === 'success' ? 'success' : 'error'} title={result.message}>
             <div style={{ whiteSpace: 'pre-wrap' }}>{result.details?.verboseMessage}</div>
@@ -189,7 +194,7 @@ function Frame({ frame }: { frame: DataFrame }) {
     timeZone: 'utc',
   });
   return (
-    <section data-testid={`frame-${frame.name}`} aria-label={frame.name}>
+    <section data-testid={`frame-${frame.name}`}>
       <h2 style={{ fontSize: 16, marginTop: 16 }}>
         {frame.name} <Badge color="blue" text={frame.length === 1 ? '1 row' : `${frame.length} rows`} />
       </h2>

@@ -4,7 +4,7 @@
 // runs of ./just demo). ASSAY_SHOTS=FOLDER keeps screenshots there. An argument runs only the scenarios with it in their name.
 
 import { spawn } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -36,27 +36,15 @@ const withoutMonaco = {
 };
 
 /**
- * Grafana's packages are .mjs files that import CommonJS the way webpack does: the default is what `default` says. esbuild
- * takes .mjs for Node's way, unless it does not see the ending.
+ * Grafana's packages in their CommonJS form, once each: the other form imports CommonJS the way webpack does, and lacks
+ * half of @grafana/ui before 12.2.
  */
-const asWebpack = {
-  name: 'as-webpack',
-  setup({ onResolve, onLoad, resolve }) {
-    onResolve({ filter: /^@grafana\/|\.mjs$/ }, async ({ path, pluginData, ...from }) => {
-      if (pluginData === 'seen') {
-        return undefined;
-      }
-      const found = await resolve(path, { ...from, pluginData: 'seen' });
-      const ours = found.path.endsWith('.mjs') && found.path.includes('@grafana');
-      return ours
-        ? { path: found.path.slice(0, -'.mjs'.length), namespace: 'webpack', sideEffects: found.sideEffects }
-        : found;
-    });
-    onLoad({ filter: /.*/, namespace: 'webpack' }, ({ path }) => ({
-      contents: readFileSync(`${path}.mjs`),
-      resolveDir: dirname(path),
-      loader: 'js',
-    }));
+const asCommonJs = {
+  name: 'as-common-js',
+  setup({ onResolve, resolve }) {
+    onResolve({ filter: /^@grafana\// }, ({ path, kind, pluginData, ...from }) =>
+      pluginData === 'seen' ? undefined : resolve(path, { ...from, kind: 'require-call', pluginData: 'seen' }),
+    );
   },
 };
 
@@ -72,7 +60,7 @@ async function build() {
     format: 'iife',
     target: 'es2022',
     logLevel: 'error',
-    plugins: [withoutMonaco, asWebpack],
+    plugins: [withoutMonaco, asCommonJs],
     loader: { '.svg': 'dataurl', '.png': 'dataurl', '.woff2': 'empty' },
     define: { 'process.env.NODE_ENV': '"production"', global: 'globalThis' },
   });
@@ -151,7 +139,7 @@ try {
       console.log(
         `FAIL ${name}\n     ${String(error?.stack ?? error)
           .split('\n')
-          .slice(0, 14)
+          .slice(0, 24)
           .join('\n     ')}`,
       );
       await page.screenshot({ path: join(out, `failed-${name.replace(/\W+/g, '-')}.png`) }).catch(() => undefined);

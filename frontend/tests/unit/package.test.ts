@@ -22,6 +22,11 @@ const entry = (name: string, data: Buffer | string, mode = 0o644): Entry => ({
   mode,
 });
 
+const locale = (language: string) => {
+  const path = `locales/${language}/${id}.json`;
+  return entry(path, file(`frontend/src/${path}`));
+};
+
 /** The archive as `./just package` would make it, apart from the program and the bundle. */
 function archive(): Entry[] {
   const plugin = file('frontend/src/plugin.json')
@@ -39,6 +44,7 @@ function archive(): Entry[] {
     ...JSON.parse(plugin).info.screenshots.map(({ path }: { path: string }) =>
       entry(path, file(`docs/images/${path.split('/').at(-1)}`)),
     ),
+    ...JSON.parse(plugin).languages.map((language: string) => locale(language)),
     entry('gpx_assay_linux_amd64', 'ELF', 0o755),
   ];
 }
@@ -60,6 +66,7 @@ test.each<[string, (entries: Entry[]) => Entry[], RegExp]>([
     (all) => all.filter((e) => !e.name.endsWith('.svg')),
     /img\/logo.svg, which is not there/,
   ],
+  ['a language without its words', (all) => changed(all, { languages: ['fr-FR'] }), /locales\/fr-FR\/.* is missing/],
   [
     'a placeholder',
     (all) => [entry('plugin.json', file('frontend/src/plugin.json')), ...all.slice(1)],

@@ -1,8 +1,10 @@
 import {
   choicesOf,
   FIELDS,
+  FIRST,
   fieldsOf,
   missing,
+  orFirst,
   outgoing,
   sentence,
   subjectOf,
@@ -23,6 +25,13 @@ test('only the fields of the type that hold something are sent', () => {
 
 test('a query without a type asks for the runs', () => {
   expect(outgoing(query({}))).toEqual({ refId: 'A', queryType: 'runs' });
+});
+
+test('a panel that nobody has touched is edited as it is run', () => {
+  const untouched = query({ datasource: { uid: 'assay' } });
+  expect(orFirst(untouched)).toEqual({ ...untouched, ...FIRST });
+  expect(missing(orFirst(untouched))).toEqual([]);
+  expect(orFirst(query({ limit: 5 }))).toEqual(query({ limit: 5 }));
 });
 
 test('a text where a number belongs is sent as it is, so that the backend says what is wrong', () => {

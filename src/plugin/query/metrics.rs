@@ -81,6 +81,13 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
     }
     let mut frames = for_panel(&ask, query.metric, &series);
     let mut first = select::with_damage(select::with_marks(frames.remove(0), &found.records), &found.damaged);
+    if found.records.is_empty() {
+        first = first.notice(Severity::Info, "no finished run of that kind in the store: `assay eval run` makes one");
+    }
+    let drawn = |point: &Point<'_>| ask.range.is_none_or(|(from, to)| (from..=to).contains(&point.time));
+    if query.any_time && !series.is_empty() && !series.values().flatten().any(drawn) {
+        first = first.notice(Severity::Info, "every run lies outside the time range: zoom out to see them drawn");
+    }
     if outside > 0 {
         let text = format!("{outside} runs lie outside the time range: widen it, or set `anyTime`");
         first = first.notice(Severity::Info, text);

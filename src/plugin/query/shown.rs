@@ -26,7 +26,8 @@ pub(super) fn metric(config: Config, metric: Metric) -> Config {
     Config { thresholds: Some(steps), ..config.range(0.0, 1.0).decimals(1) }
 }
 
-/// The two fields of an interval around a series called `title`; the time series panel fills the band between them.
+/// The two fields of an interval around a series called `title`; the time series panel fills the band between them,
+/// and draws nothing of it at a lone point, where it would look like two more values.
 pub(super) fn band(
     title: &str,
     low: impl IntoIterator<Item = Option<f64>>,
@@ -38,12 +39,12 @@ pub(super) fn band(
     let (low_name, high_name) = (format!("{title} low"), format!("{title} high"));
     let low = Field::float_or_null("ci_low", low).labelled(labels.clone()).shown(|config| {
         let mut config = change(config).display_name(&low_name);
-        config.custom = json!({"lineWidth": 0, "hideFrom": hidden});
+        config.custom = json!({"lineWidth": 0, "showPoints": "never", "hideFrom": hidden});
         config
     });
     let high = Field::float_or_null("ci_high", high).labelled(labels.clone()).shown(|config| {
         let mut config = change(config).display_name(high_name);
-        config.custom = json!({"lineWidth": 0, "fillBelowTo": low_name, "hideFrom": hidden});
+        config.custom = json!({"lineWidth": 0, "showPoints": "never", "fillBelowTo": low_name, "hideFrom": hidden});
         config
     });
     [low, high]

@@ -67,15 +67,20 @@ async fn an_alert_rule_gets_one_number_per_series_or_no_data() {
 async fn metrics_can_be_narrowed_and_says_what_it_leaves_out() {
     let (folder, settings) = empty_store();
     let store = Store::open(&folder.path().display().to_string()).unwrap();
-    for (day, right) in [(0, 10), (2, 20)] {
-        let mut plan = plan(&format!("r{day}"), "nightly");
+    for (day, arm, right) in [(0, "nightly", 10), (2, "nightly", 20), (5, "retired", 20)] {
+        let mut plan = plan(&format!("r{day}"), arm);
         plan.started -= TimeDelta::days(day);
         store.commit(&mut run(plan, right)).await.unwrap();
     }
     let host = Host::start(settings).await;
     let today = frames(&host.ask_one(json!({"queryType": "metrics"})).await).remove(0);
     assert_eq!(text(&today.1, "run"), ["r0"]);
-    assert!(meta(&today.0)["notices"][0]["text"].as_str().unwrap().contains("1 runs lie outside the time range"));
+    assert!(meta(&today.0)["notices"][0]["text"].as_str().unwrap().contains("2 runs lie outside the time range"));
+    for (arm, notice) in [("retired", "every run lies outside the time range"), ("unheard-of", "no finished run")] {
+        let answer = host.ask_one(json!({"queryType": "metrics", "anyTime": true, "arm": arm})).await;
+        let (schema, _) = frames(&answer).remove(0);
+        assert!(meta(&schema)["notices"][0]["text"].as_str().unwrap().contains(notice), "{schema:?}");
+    }
     let ever = frames(&host.ask_one(json!({"queryType": "metrics", "anyTime": true, "arm": "$__all"})).await).remove(0);
     assert_eq!(text(&ever.1, "run"), ["r2", "r0"], "a series ascends in time");
     let split = json!({"queryType": "metrics", "anyTime": true, "split": "standard", "metric": "severity"});

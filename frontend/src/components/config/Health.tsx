@@ -8,7 +8,7 @@ import { Alert, Button, Icon, type IconName, useStyles2 } from '@grafana/ui';
 import React, { useCallback, useEffect, useState } from 'react';
 import type { Form } from '../../form';
 import { sections } from '../../health';
-import { text } from '../../text';
+import { filled, text } from '../../text';
 import type { HealthSection } from '../../types';
 
 const words = text.config.health;
@@ -42,13 +42,15 @@ export function Health({ form }: { form: Form }) {
   }, [version, saved, check]);
   return (
     <ConfigSection title={words.title} description={words.description}>
-      {report && 'failure' in report && <Alert severity="error" title={words.unreachable(report.failure)} />}
+      {report && 'failure' in report && (
+        <Alert severity="error" title={filled(words.unreachable, { reason: report.failure })} />
+      )}
       <ul className={styles.list} aria-live="polite">
         {report &&
           'sections' in report &&
           report.sections.map(({ name, status, message, hint }) => (
             <li key={name} className={styles.item}>
-              <Icon name={ICONS[status]} className={styles[status]} aria-label={status} />
+              <Icon name={ICONS[status]} className={styles[status]} aria-label={words.statuses[status]} />
               <div>
                 {message}
                 {hint && <div className={styles.hint}>{hint}</div>}

@@ -1,12 +1,12 @@
 // Servers of models: a name of models.toml, where it is served, and the key to it.
 
 import { ConfigSection } from '@grafana/plugin-ui';
-import { Button, Field, Stack } from '@grafana/ui';
+import { Button, Stack } from '@grafana/ui';
 import React, { useId } from 'react';
 import { type Form, modelKey } from '../../form';
-import { text } from '../../text';
+import { filled, text } from '../../text';
 import type { ModelServer } from '../../types';
-import { Cell, NameSetting, RemoveButton, Secret } from './fields';
+import { Cell, NameSetting, RemoveButton, RowField, Secret } from './fields';
 
 const words = text.config.models;
 
@@ -70,10 +70,14 @@ function Server({ form, server, onChange, onRemove }: ServerProps) {
     <Stack alignItems="end" gap={1} wrap="wrap">
       {input('name', 22, 'qwen')}
       {input('url', 36, 'http://llama-server:8080')}
-      <Field label={words.key} htmlFor={`${id}-key`} noMargin>
+      <RowField label={words.key} id={`${id}-key`}>
         <Secret id={`${id}-key`} form={form} name={modelKey(server.name)} width={30} />
-      </Field>
-      <RemoveButton form={form} label={words.remove(server.name)} onClick={onRemove} />
+      </RowField>
+      <RemoveButton
+        form={form}
+        label={filled(words.remove, { name: server.name || words.unnamed })}
+        onClick={onRemove}
+      />
     </Stack>
   );
 }

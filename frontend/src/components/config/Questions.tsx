@@ -4,15 +4,16 @@ import { ConfigSection } from '@grafana/plugin-ui';
 import { Button, Stack } from '@grafana/ui';
 import React from 'react';
 import { type Form, pruned } from '../../form';
-import { text } from '../../text';
+import { filled, text } from '../../text';
 import type { StandingQuestion } from '../../types';
+import { LOGQL } from '../LogQLField';
 import { Cell, RemoveButton } from './fields';
 
 const words = text.config.questions;
 
 const FIELDS: Array<{ name: keyof StandingQuestion; width: number; placeholder: string }> = [
   { name: 'name', width: 20, placeholder: 'monitoring' },
-  { name: 'expr', width: 42, placeholder: text.editor.logql },
+  { name: 'expr', width: 42, placeholder: LOGQL },
   { name: 'every', width: 10, placeholder: '5m' },
   { name: 'window', width: 10, placeholder: '15m' },
   { name: 'prompt', width: 16, placeholder: text.editor.routed },
@@ -77,7 +78,11 @@ function Question({ form, question, onChange, onRemove }: QuestionProps) {
           onChange={(value) => onChange(optionalsPruned({ ...question, [name]: value }))}
         />
       ))}
-      <RemoveButton form={form} label={words.remove(question.name)} onClick={onRemove} />
+      <RemoveButton
+        form={form}
+        label={filled(words.remove, { name: question.name || words.unnamed })}
+        onClick={onRemove}
+      />
     </Stack>
   );
 }

@@ -1,5 +1,6 @@
 // Fields of the settings form, each bound to the setting whose name it has.
 
+import { css } from '@emotion/css';
 import { Combobox, Field, IconButton, Input, RadioButtonGroup, SecretInput, Switch } from '@grafana/ui';
 import React, { useId } from 'react';
 import type { Form } from '../../form';
@@ -15,8 +16,7 @@ interface Props<K extends keyof Settings = keyof Settings> {
 }
 
 function described(name: string): { label: string; description: string } {
-  const [label, description] = text.config.settings[name] ?? [name, ''];
-  return { label, description };
+  return text.config.settings[name] ?? { label: name, description: '' };
 }
 
 /** A label that belongs to its input, and what the setting does. */
@@ -55,11 +55,20 @@ interface CellProps {
   onChange: (value: string) => void;
 }
 
+/** A field in a row of a list, without the room below it. Grafana 12.0 has no property for that. */
+export function RowField({ label, id, children }: { label: string; id: string; children: React.ReactElement }) {
+  return (
+    <Field label={label} htmlFor={id} className={css({ marginBottom: 0 })}>
+      {children}
+    </Field>
+  );
+}
+
 /** One of several inputs in a row of a list: its label says all there is to say. */
 export function Cell({ form, label, width, placeholder, value, onChange }: CellProps) {
   const id = useId();
   return (
-    <Field label={label} htmlFor={id} noMargin>
+    <RowField label={label} id={id}>
       <Input
         id={id}
         width={width}
@@ -68,7 +77,7 @@ export function Cell({ form, label, width, placeholder, value, onChange }: CellP
         value={value}
         onChange={(event) => onChange(event.currentTarget.value)}
       />
-    </Field>
+    </RowField>
   );
 }
 
