@@ -9,6 +9,7 @@ use pluginv2::{CheckHealthRequest, CheckHealthResponse, CollectMetricsRequest, C
 use serde_json::json;
 use tonic::{Request, Response, Status};
 
+use super::exposition;
 use super::health::{self, Hashes, Section};
 use super::instance::Instances;
 use super::telemetry::Telemetry;
@@ -48,7 +49,7 @@ impl pluginv2::diagnostics_server::Diagnostics for Diagnostics {
         &self,
         _: Request<CollectMetricsRequest>,
     ) -> Result<Response<CollectMetricsResponse>, Status> {
-        let text = self.telemetry.text();
+        let text = exposition::classic(&self.telemetry.text());
         Ok(Response::new(CollectMetricsResponse { metrics: Some(Payload { prometheus: text.into_bytes() }) }))
     }
 }

@@ -11,6 +11,7 @@ mod data;
 mod desk;
 mod diagnostics;
 mod error;
+mod exposition;
 mod grpc;
 mod health;
 mod instance;

@@ -11,8 +11,9 @@
 //! | `GET guard?expr=…&from=…&to=…` | what a query would cost and what the guard says | anybody |
 //! | `POST route/explain` | which prompt reads some logs, and why | anybody |
 //! | `POST runs` | takes in a finished run | Editor, Admin |
+//! | `GET metrics` | the plugin's own metrics as OpenMetrics text, with exemplars | anybody |
 //!
-//! Times are in milliseconds since the Unix epoch; without any, the last hour is meant. An answer is JSON; an error is `{"message": …}`. No body and no text of a prompt is ever logged.
+//! Times are in milliseconds since the Unix epoch; without any, the last hour is meant. Any other answer is JSON; an error is `{"message": …}`. No body and no text of a prompt is ever logged.
 
 mod logs;
 mod models;
@@ -36,6 +37,7 @@ use serde_json::{Value, json};
 use tonic::{Request, Response, Status};
 
 use super::error::{QueryError, one_line};
+use super::exposition::OPEN_METRICS;
 use super::instance::{Instance, Instances};
 use super::request::{Headers, NS_PER_MS, Role, last_hour};
 use super::telemetry::Telemetry;
@@ -181,18 +183,28 @@ fn dispatch(method: &str, path: &str, call: Call) -> (&'static str, futures::fut
 
 #[tonic::async_trait]
 impl pluginv2::resource_server::Resource for Resource {
-    type CallResourceStream = Pin<Box<Once<Ready<Result<CallResourceResponse, Status>>>>>;
+    type CallResourceStream = Reply;
 
     async fn call_resource(
         &self,
         request: Request<CallResourceRequest>,
     ) -> Result<Response<Self::CallResourceStream>, Status> {
         let (metadata, _, request) = request.into_parts();
+        if request.path.trim_matches('/') == "metrics" && request.method.eq_ignore_ascii_case("GET") {
+            // Nobody's question: it has no span of its own.
+            self.telemetry.called("metrics", 200);
+            return Ok(reply(200, OPEN_METRICS, self.telemetry.text()));
+        }
         let span = || trace::call("pluginv2.Resource/CallResource");
         let (code, body) = trace::within(&metadata, span, self.answer(request)).await;
-        let json_type = StringList { values: vec!["application/json".to_owned()] };
-        let headers = [("Content-Type".to_owned(), json_type)].into();
-        let response = CallResourceResponse { code, headers, body: body.to_string().into() };
-        Ok(Response::new(Box::pin(futures::stream::once(futures::future::ready(Ok(response))))))
+        Ok(reply(code, "application/json", body.to_string()))
     }
+}
+
+type Reply = Pin<Box<Once<Ready<Result<CallResourceResponse, Status>>>>>;
+
+fn reply(code: i32, kind: &str, body: String) -> Response<Reply> {
+    let headers = [("Content-Type".to_owned(), StringList { values: vec![kind.to_owned()] })].into();
+    let response = CallResourceResponse { code, headers, body: body.into() };
+    Response::new(Box::pin(futures::stream::once(futures::future::ready(Ok(response)))))
 }

@@ -10,8 +10,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::ipc::reader::FileReader;
 use grafana_plugin_sdk::pluginv2::{
-    CallResourceRequest, CheckHealthRequest, CheckHealthResponse, CollectMetricsRequest, DataQuery,
-    DataSourceInstanceSettings, PluginContext, QueryDataRequest, StringList, TimeRange, User,
+    CallResourceRequest, CallResourceResponse, CheckHealthRequest, CheckHealthResponse, CollectMetricsRequest,
+    DataQuery, DataSourceInstanceSettings, PluginContext, QueryDataRequest, StringList, TimeRange, User,
     diagnostics_client::DiagnosticsClient, resource_client::ResourceClient,
 };
 use serde_json::Value;
@@ -20,6 +20,9 @@ use tokio::process::{Child, ChildStdout, Command};
 use tonic::codec::ProstCodec;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
+
+/// The content type of metrics with exemplars.
+pub(super) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Stands in for a credential, which must appear nowhere.
 pub(super) const CANARY: &str = "canary-2b7f-never-log-this";
@@ -199,6 +202,11 @@ impl Host {
 
     /// Calls a resource, with its parameters behind a `?`; gives the status and the body.
     pub(super) async fn resource(&self, method: &str, path: &str, body: impl Into<Vec<u8>>) -> (i32, Value) {
+        let answer = self.call_resource(method, path, body).await;
+        (answer.code, serde_json::from_slice(&answer.body).unwrap())
+    }
+
+    async fn call_resource(&self, method: &str, path: &str, body: impl Into<Vec<u8>>) -> CallResourceResponse {
         let headers =
             self.headers.iter().map(|(name, value)| (name.clone(), StringList { values: vec![value.clone()] }));
         let request = CallResourceRequest {
@@ -211,12 +219,18 @@ impl Host {
         };
         let client = ResourceClient::new(self.channel.clone()).max_decoding_message_size(16 << 20);
         let mut answer = client.max_encoding_message_size(16 << 20).call_resource(request).await.unwrap().into_inner();
-        let answer = answer.message().await.unwrap().unwrap();
-        (answer.code, serde_json::from_slice(&answer.body).unwrap())
+        answer.message().await.unwrap().unwrap()
     }
 
-    /// The plugin's own metrics.
+    /// The plugin's own metrics, with their exemplars.
     pub(super) async fn metrics(&self) -> String {
+        let answer = self.call_resource("GET", "metrics", "").await;
+        assert_eq!((answer.code, &answer.headers["Content-Type"].values[..]), (200, &[OPEN_METRICS.to_owned()][..]));
+        String::from_utf8(answer.body.to_vec()).unwrap()
+    }
+
+    /// The plugin's own metrics as Grafana gives them at `/metrics/plugins/:id`.
+    pub(super) async fn metrics_of_grafana(&self) -> String {
         let request = CollectMetricsRequest { plugin_context: self.context() };
         let metrics = DiagnosticsClient::new(self.channel.clone()).collect_metrics(request).await.unwrap().into_inner();
         String::from_utf8(metrics.metrics.unwrap().prometheus.to_vec()).unwrap()

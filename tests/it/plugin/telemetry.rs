@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::host::{Host, frames};
+use super::host::{Host, OPEN_METRICS, frames};
 use super::live::{ask_until, has_verdict};
 use super::store::{empty_store, store_of_two_runs, text};
 use crate::canned::{Canned, Request};
@@ -230,15 +230,14 @@ async fn a_receiver_that_is_down_costs_a_counter() {
     assert_eq!(log.matches("telemetry does not arrive").count(), 1, "it is told once");
 }
 
-/// What Grafana does at `/api/plugins/:id/metrics`: gives what the plugin says.
-async fn bridge(host: Arc<Host>) -> String {
+/// What Grafana does: at `/metrics/plugins/:id`, where all is `text/plain`, and with the resource `metrics`.
+async fn bridge(host: Arc<Host>, kind: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let _ = stream.read(&mut [0; 4096]).await;
-            let body = host.metrics().await;
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            let body = if kind == OPEN_METRICS { host.metrics().await } else { host.metrics_of_grafana().await };
             let head = format!(
                 "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
                 body.len()
@@ -257,12 +256,17 @@ async fn a_real_prometheus_scrapes_the_metrics_and_their_exemplars() {
     let mut host = Host::start_in(settings, &[("GF_INSTANCE_OTLP_ADDRESS", receiver.address())]).await;
     host.traceparent = Some(PARENT);
     assert_eq!(host.ask_one(json!({"queryType": "runs"})).await.status, 200);
-    let address = bridge(Arc::new(host)).await;
-    let prometheus = Prometheus::start(&program, Some(&address));
-    let answered = prometheus.ask("/api/v1/query", &[("query", "assay_queries_total{type=\"runs\"}")]).await;
-    assert_eq!(answered[0]["value"][1], "1");
-    let (from, to) = ("2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z");
-    let selector = [("query", "assay_query_duration_seconds_bucket"), ("start", from), ("end", to)];
-    let found = prometheus.ask("/api/v1/query_exemplars", &selector).await;
-    assert_eq!(found[0]["exemplars"][0]["labels"]["trace_id"], TRACE, "{found:?}");
+    let host = Arc::new(host);
+    for kind in ["text/plain", OPEN_METRICS] {
+        let address = bridge(Arc::clone(&host), kind).await;
+        let prometheus = Prometheus::start(&program, Some(&address));
+        let answered = prometheus.ask("/api/v1/query", &[("query", "assay_queries_total{type=\"runs\"}")]).await;
+        assert_eq!(answered[0]["value"][1], "1", "{kind}");
+        if kind == OPEN_METRICS {
+            let (from, to) = ("2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z");
+            let selector = [("query", "assay_query_duration_seconds_bucket"), ("start", from), ("end", to)];
+            let found = prometheus.ask("/api/v1/query_exemplars", &selector).await;
+            assert_eq!(found[0]["exemplars"][0]["labels"]["trace_id"], TRACE, "{found:?}");
+        }
+    }
 }
