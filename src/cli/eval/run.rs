@@ -78,6 +78,11 @@ pub(super) async fn resume(root: &Path, args: &Resume) -> Result<()> {
     let mut installation = Installation::load(root)?;
     let store = args.store.open()?;
     let plans = unfinished(&store, args.run.as_deref()).await?;
+    if plans.is_empty() {
+        // No failure: a scheduled job resumes before each run, and mostly there is nothing.
+        eprintln!("nothing to resume in {}", store.url());
+        return Ok(());
+    }
     for plan in &plans {
         // A model that was given on the command line is known from the plan alone.
         if installation.models.get(&plan.arm.model).is_err() {
@@ -199,7 +204,8 @@ async fn replace_models(
     Ok(())
 }
 
-/// Plans of the runs of one session that were not published.
+/// Plans of the runs of one session that were not published: of the run's that was named, else of the newest, if there is
+/// any.
 async fn unfinished(store: &Store, reference: Option<&str>) -> Result<Vec<Plan>> {
     let (_, mut open) = runs(store).await?;
     open.reverse();
@@ -211,7 +217,7 @@ async fn unfinished(store: &Store, reference: Option<&str>) -> Result<Vec<Plan>>
         }
         None => match open.iter().map(|plan| &plan.session).max() {
             Some(newest) => newest.clone(),
-            None => bail!("nothing to resume in {}", store.url()),
+            None => return Ok(Vec::new()),
         },
     };
     open.retain(|plan| plan.session == session);

@@ -82,6 +82,7 @@ fn a_killed_session_resumes_and_asks_no_finished_question_again() {
         assert!(after.contains(&line), "{line} is gone");
     }
     let again = folder.assay(&["eval", "resume"]);
+    assert!(again.status.success(), "a scheduled job resumes before each run: {}", stderr(&again));
     assert!(stderr(&again).contains("nothing to resume"), "{}", stderr(&again));
 }
 
