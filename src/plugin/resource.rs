@@ -37,7 +37,6 @@ use serde_json::{Value, json};
 use tonic::{Request, Response, Status};
 
 use super::error::{QueryError, one_line};
-use super::exposition::OPEN_METRICS;
 use super::instance::{Instance, Instances};
 use super::request::{Headers, NS_PER_MS, Role, last_hour};
 use super::telemetry::Telemetry;
@@ -190,7 +189,7 @@ fn dispatch(method: &str, path: &str, call: Call) -> (&'static str, futures::fut
 
 #[tonic::async_trait]
 impl pluginv2::resource_server::Resource for Resource {
-    type CallResourceStream = Reply;
+    type CallResourceStream = Pin<Box<Once<Ready<Result<CallResourceResponse, Status>>>>>;
 
     async fn call_resource(
         &self,
@@ -210,12 +209,4 @@ impl pluginv2::resource_server::Resource for Resource {
         let response = CallResourceResponse { code, headers, body: body.into() };
         Ok(Response::new(Box::pin(futures::stream::once(futures::future::ready(Ok(response))))))
     }
-}
-
-type Reply = Pin<Box<Once<Ready<Result<CallResourceResponse, Status>>>>>;
-
-fn reply(code: i32, kind: &str, body: String) -> Response<Reply> {
-    let headers = [("Content-Type".to_owned(), StringList { values: vec![kind.to_owned()] })].into();
-    let response = CallResourceResponse { code, headers, body: body.into() };
-    Response::new(Box::pin(futures::stream::once(futures::future::ready(Ok(response)))))
 }

@@ -21,9 +21,6 @@ use tonic::codec::ProstCodec;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
-/// The content type of metrics with exemplars.
-pub(super) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
 /// Stands in for a credential, which must appear nowhere.
 pub(super) const CANARY: &str = "canary-2b7f-never-log-this";
 
@@ -231,13 +228,6 @@ impl Host {
 
     /// The plugin's own metrics as Grafana collects them.
     pub(super) async fn metrics(&self) -> String {
-        let answer = self.call_resource("GET", "metrics", "").await;
-        assert_eq!((answer.code, &answer.headers["Content-Type"].values[..]), (200, &[OPEN_METRICS.to_owned()][..]));
-        String::from_utf8(answer.body.to_vec()).unwrap()
-    }
-
-    /// The plugin's own metrics as Grafana gives them at `/metrics/plugins/:id`.
-    pub(super) async fn metrics_of_grafana(&self) -> String {
         let request = CollectMetricsRequest { plugin_context: self.context() };
         let metrics = DiagnosticsClient::new(self.channel.clone()).collect_metrics(request).await.unwrap().into_inner();
         String::from_utf8(metrics.metrics.unwrap().prometheus.to_vec()).unwrap()

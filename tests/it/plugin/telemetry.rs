@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::host::{Host, OPEN_METRICS, frames};
+use super::host::{Host, frames};
 use super::live::{ask_until, has_verdict};
 use super::store::{empty_store, store_of_two_runs, text};
 use crate::canned::{Canned, Request};
