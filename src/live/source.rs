@@ -208,7 +208,7 @@ impl Source {
                 .collect(),
         };
         let span = match question.span {
-            Span::Latest(length) => json!(length.as_millis().to_string()),
+            Span::Latest { length, lag } => json!([length.as_millis().to_string(), lag.as_millis().to_string()]),
             Span::Fixed(range) => json!([range.start, range.end]),
         };
         let policy = pipeline.redactor.policy();

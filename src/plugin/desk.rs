@@ -125,7 +125,7 @@ fn cache(instance: &Instance, live: &Live) -> PathBuf {
 fn standing(asked: &super::settings::Standing) -> Standing {
     let question = Question {
         expr: asked.expr.trim().to_owned(),
-        span: Span::Latest(asked.window),
+        span: Span::latest(asked.window),
         prompt: asked.prompt.clone(),
         model: asked.model.clone(),
     };

@@ -88,7 +88,7 @@ async fn another_expression_window_prompt_or_model_is_another_question() {
     let base = question("{app=\"a\"}");
     let key = |question: &_| desk.key(question, None).unwrap();
     let mut others = [question("{app=\"b\"}"), base.clone(), base.clone(), base.clone()];
-    others[1].span = assay::live::Span::Latest(Duration::from_secs(60));
+    others[1].span = assay::live::Span::latest(Duration::from_secs(60));
     others[2].prompt = None;
     others[3].model = Some("rules".to_owned());
     let mut keys: Vec<_> = others[..3].iter().map(key).chain([key(&base)]).collect();
