@@ -51,6 +51,8 @@ pub struct Source {
     pub ledger: Option<Ledger>,
     /// Questions that are asked on their own schedule.
     pub standing: Vec<Standing>,
+    /// Whether they are: there is nobody to ask for where Loki is read in the name of each user.
+    pub scheduled: bool,
     /// The time of day.
     pub clock: Clock,
 }

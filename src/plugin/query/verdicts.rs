@@ -30,6 +30,10 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
     select::within(query.limit, select::MAX_ROWS)?;
     let ledger = ask.instance.ledger()?;
     if ask.alert {
+        // Where the standing questions cannot be asked, no verdict is no good news.
+        if ask.instance.has_schedule() {
+            ask.instance.desk().await?;
+        }
         let (now, max_age) = (Utc::now(), ask.instance.live()?.max_age);
         let from = now - TimeDelta::from_std(max_age).unwrap_or(TimeDelta::MAX);
         let lines = ledger.between(from, now + TimeDelta::seconds(1)).await?;

@@ -126,6 +126,7 @@ impl Rig {
             cache: Some(self.dir.path().join("verdicts")),
             ledger: Some(self.ledger()),
             standing: Vec::new(),
+            scheduled: true,
             clock: self.moment.clock(),
         }
     }
