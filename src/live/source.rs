@@ -215,7 +215,8 @@ impl Source {
         };
         let policy = pipeline.redactor.policy();
         let identity = json!({
-            "org": self.org, "datasource": self.uid, "tenant": self.tenant, "identity": identity,
+            "org": self.org, "datasource": self.uid, "loki": self.loki.identity(), "tenant": self.tenant,
+            "identity": identity,
             "expr": question.expr.trim(), "span": span, "lines": self.limits.max_lines,
             "redaction": [json!(redact::VERSION), json!(policy.ip), json!(policy.email)],
             "digest": [json!(digest::VERSION), json!(self.limits.digest_tokens)],
