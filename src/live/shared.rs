@@ -107,8 +107,7 @@ impl Shared {
         if last.as_ref().is_some_and(|kept| !question.span.is_latest() || kept.age(now) < fresh_for) {
             return Refresh::NotNeeded;
         }
-        let until = failed.map(|failed| failed.at + failed.failure.rest(limits.fresh_for));
-        if let Some(until) = until.filter(|until| now < *until) {
+        if let Some(until) = failed.and_then(|failed| failed.rests_until(now, limits.fresh_for)) {
             return Refresh::HeldOff { until };
         }
         let seat = match self.seat() {

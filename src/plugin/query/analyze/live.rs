@@ -146,18 +146,17 @@ fn shown<'k>(kept: &'k Kept, question: &'k Question) -> Shown<'k> {
 
 /// A question that nothing is known of yet: an empty frame that says what happens, or why nothing does.
 fn without_verdict(look: &Look) -> Result<Frame, QueryError> {
-    let empty = Frame::new("verdict", FrameType::Table);
     let failed = look.failure.as_ref().map(|failed| &failed.failure);
-    match (&look.refresh, failed) {
-        (Refresh::Refused(failure), _) => Err(failure.clone().into()),
-        (_, Some(failure @ Failure::NoLines { .. })) => Ok(empty.notice(Severity::Info, failure.to_string())),
-        (Refresh::HeldOff { .. } | Refresh::NotNeeded, Some(failure)) => Err(failure.clone().into()),
-        (refresh, _) => {
-            let mut frame = empty.notice(Severity::Info, "this question is being answered for the first time");
-            frame.meta.custom = frames::channel(&look.key, matches!(refresh, Refresh::UnderWay(_)));
-            Ok(frame)
-        }
-    }
+    let (severity, text) = match (&look.refresh, failed) {
+        (Refresh::Refused(failure), _) => return Err(failure.clone().into()),
+        (_, Some(failure @ Failure::NoLines { .. })) => (Severity::Info, failure.to_string()),
+        (Refresh::HeldOff { .. } | Refresh::NotNeeded, Some(failure)) => return Err(failure.clone().into()),
+        (_, Some(failure)) => (Severity::Warning, format!("it is asked again, the last attempt failed: {failure}")),
+        (_, None) => (Severity::Info, "this question is being answered for the first time".to_owned()),
+    };
+    let mut frame = Frame::new("verdict", FrameType::Table).notice(severity, text);
+    frame.meta.custom = frames::channel(&look.key, matches!(look.refresh, Refresh::UnderWay(_)));
+    Ok(frame)
 }
 
 /// What was remarked when the logs were read: the guard's warning, what Loki said, what was not read.
