@@ -6,7 +6,7 @@
 
 mod signals;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,9 @@ pub struct Record {
     pub name: Option<String>,
     /// Who wanted to know.
     pub purpose: Purpose,
+    /// Whether its window followed the clock, instead of being one of the past. Older lines do not say so.
+    #[serde(default)]
+    pub latest: bool,
     /// Values of the label `namespace` among the streams that were read.
     pub namespaces: Vec<String>,
     /// The components that wrote those streams, as their labels have it.
@@ -117,6 +120,17 @@ pub struct Record {
 }
 
 impl Record {
+    /// What the question goes by: its name as a standing question, else its key.
+    pub fn title(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.question)
+    }
+
+    /// Whether somebody is on watch for what it says: it is a standing question's, or an alert rule asked about the logs
+    /// as they are. What a person looks into, now or in the past, wakes nobody.
+    fn is_watched(&self) -> bool {
+        self.name.is_some() || (self.latest && self.purpose == Purpose::Alert)
+    }
+
     /// Whether it goes by this name: its trace, its question, or the hash of its prompt or answer, whole or by at least
     /// [`FEWEST_DIGITS`] first digits.
     pub fn is_named(&self, needle: &str) -> bool {
@@ -148,6 +162,16 @@ pub fn newest<'r>(records: impl IntoIterator<Item = &'r Record>) -> Vec<&'r Reco
     let mut newest: Vec<&Record> = by_question.into_values().collect();
     newest.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.question.cmp(&b.question)));
     newest
+}
+
+/// Of [`newest`], those that alerts rest on: one for each standing question, also where its settings have changed, and one
+/// for each that an alert rule has asked among `records`.
+pub fn watched<'r>(records: impl Iterator<Item = &'r Record> + Clone) -> Vec<&'r Record> {
+    let questions: HashSet<&str> =
+        records.clone().filter(|record| record.is_watched()).map(|record| &*record.question).collect();
+    let mut titles = HashSet::new();
+    let newest = newest(records).into_iter();
+    newest.filter(|record| questions.contains(&*record.question) && titles.insert(record.title())).collect()
 }
 
 #[cfg(test)]

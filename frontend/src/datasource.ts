@@ -19,7 +19,7 @@ import { DataSourceWithBackend, getGrafanaLiveSrv, getTemplateSrv, type Template
 import { lastValueFrom, type Observable, switchMap, throwError } from 'rxjs';
 import { Catalog } from './catalog';
 import { healthText, sections } from './health';
-import { interpolate, rangeVars } from './interpolate';
+import { about, interpolate, rangeVars } from './interpolate';
 import { follow } from './live';
 import { FIRST, missing, outgoing, sentence } from './query';
 import { text } from './text';
@@ -60,7 +60,8 @@ export class AssayDataSource extends DataSourceWithBackend<AssayQuery, Settings>
   }
 
   query(request: DataQueryRequest<AssayQuery>): Observable<DataQueryResponse> {
-    const scoped = { ...request, scopedVars: { ...request.scopedVars, ...rangeVars(request.range) } };
+    const targets = request.targets.map((query) => about(query, request.range));
+    const scoped = { ...request, targets, scopedVars: { ...request.scopedVars, ...rangeVars(request.range) } };
     const ask = () => super.query(scoped);
     return ask().pipe(switchMap((response) => follow(response, ask, (path) => this.channel(path))));
   }

@@ -1,7 +1,7 @@
-// Dashboard variables and `$__range` and its like, in every field of a query.
+// Dashboard variables and `$__range` and its like, in every field of a query, and what else a query needs of its page.
 
 import type { ScopedVars, TimeRange } from '@grafana/data';
-import { FIELDS, fieldsOf, kindOf } from './query';
+import { FIELDS, fieldsOf, kindOf, typeOf } from './query';
 import type { AssayQuery } from './types';
 
 /** Grafana's `templateSrv.replace`, with the scope already in it. */
@@ -66,4 +66,11 @@ export function rangeVars(range: TimeRange | undefined): ScopedVars {
     __range_s: { text: String(seconds), value: String(seconds) },
     __range_ms: { text: String(ms), value: String(ms) },
   };
+}
+
+/** An analysis is told whether its range moves with the clock, both ends alike, as `now-1h` to `now-5m` and unlike `now/d`. */
+export function about(query: AssayQuery, range: TimeRange | undefined): AssayQuery {
+  const to = range?.raw?.to;
+  const relative = typeOf(query) === 'analyze' && typeof to === 'string' && /^now(-\d+[smhdwMy])+$/.test(to);
+  return relative ? { ...query, relative } : query;
 }

@@ -15,7 +15,7 @@ export interface Field {
   choices?: readonly string[];
 }
 
-export type FieldName = Exclude<keyof AssayQuery, 'refId' | 'queryType' | 'datasource' | 'hide' | 'key'>;
+export type FieldName = Exclude<keyof AssayQuery, 'refId' | 'queryType' | 'datasource' | 'hide' | 'key' | 'relative'>;
 
 const ANY_VALUES = (source: Source): Field => ({ kind: 'values', source });
 

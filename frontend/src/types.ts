@@ -89,6 +89,8 @@ export interface AssayQuery extends DataQuery {
   queryType?: QueryType;
   expr?: string;
   window?: string;
+  /** Told by the page itself: its range ends some time before now and moves with it. */
+  relative?: boolean;
   prompt?: string | string[];
   model?: string | string[];
   question?: string;

@@ -39,7 +39,7 @@ impl By {
             Self::Route => record.asked.route.clone().unwrap_or_else(|| "-".to_owned()),
             Self::Prompt => record.asked.prompt.clone(),
             Self::Model => record.model.clone(),
-            Self::Question => record.name.clone().unwrap_or_else(|| record.question.clone()),
+            Self::Question => record.title().to_owned(),
         }
     }
 }

@@ -25,6 +25,7 @@ pub(crate) fn record(question: &str, minute: i64, class: Class) -> Record {
         question: question.to_owned(),
         name: None,
         purpose: Purpose::Panel,
+        latest: true,
         namespaces: vec![],
         components: vec![],
         asked: Asked {
@@ -74,6 +75,35 @@ fn the_newest_verdict_of_each_question_is_found_whatever_the_order() {
     ];
     let found: Vec<(&str, DateTime<Utc>)> = newest(&records).iter().map(|r| (r.question.as_str(), r.at)).collect();
     assert_eq!(found, [("q2", at(6)), ("q1", at(5))], "an attempt without verdict hides none");
+}
+
+#[test]
+fn alerts_rest_on_what_is_watched_and_on_one_verdict_for_each_of_it() {
+    let standing = |question: &str, minute, name: &str| Record {
+        name: Some(name.to_owned()),
+        purpose: Purpose::Standing,
+        ..record(question, minute, Class::Ok)
+    };
+    let alert = |question: &str, latest| Record { purpose: Purpose::Alert, latest, ..record(question, 1, Class::Ok) };
+    let records = [
+        record("looked into", 9, Class::Ok),
+        standing("old prompt", 1, "shop"),
+        standing("new prompt", 5, "shop"),
+        standing("renamed", 2, "before"),
+        standing("renamed", 3, "after"),
+        alert("rule", true),
+        record("rule", 4, Class::Ok),
+        alert("of a past day", false),
+    ];
+    let found: Vec<(&str, DateTime<Utc>)> = watched(records.iter()).iter().map(|r| (r.title(), r.at)).collect();
+    assert_eq!(found, [("shop", at(5)), ("rule", at(4)), ("after", at(3))]);
+}
+
+#[test]
+fn a_line_from_before_windows_were_told_apart_is_read() {
+    let mut line = serde_json::to_value(record("q", 3, Class::Ok)).unwrap();
+    line.as_object_mut().unwrap().remove("latest").unwrap();
+    assert_eq!(serde_json::from_value::<Record>(line).unwrap(), Record { latest: false, ..record("q", 3, Class::Ok) });
 }
 
 #[test]

@@ -37,7 +37,8 @@ impl Desk {
             .collect::<Result<_, Failure>>()?;
         let end = CancellationToken::new();
         let shared = Arc::new(Shared::new(source, capacity.clone(), end.clone()));
-        tokio::spawn(Arc::clone(&shared).attend(Rota::new(spread)));
+        let turns = spread.into_iter().filter(|_| shared.source.scheduled);
+        tokio::spawn(Arc::clone(&shared).attend(Rota::new(turns)));
         Ok(Self { shared, _end: end.drop_guard() })
     }
 

@@ -94,13 +94,13 @@ impl Failure {
     }
 
     /// How long the same question is not asked again, so that a panel that refreshes does not hammer on a closed door.
-    pub(super) fn rest(&self, fresh_for: Duration) -> Duration {
+    fn rest(&self, fresh_for: Duration) -> Duration {
         match self {
-            Self::Full { .. } | Self::Cancelled | Self::Setup(_) => Duration::ZERO,
+            Self::Full { .. } | Self::Cancelled => Duration::ZERO,
             Self::NoLines { .. } | Self::Late(_) => REST.min(fresh_for),
             Self::Loki(error) if !error.is_about_the_query() => error.retry_after().unwrap_or(REST).min(LONGEST_REST),
             Self::Model { class: Class::InfraError, .. } => REST,
-            Self::Loki(_) | Self::Guard(_) | Self::Model { .. } | Self::Defect => fresh_for,
+            Self::Setup(_) | Self::Loki(_) | Self::Guard(_) | Self::Model { .. } | Self::Defect => fresh_for,
         }
     }
 }
@@ -112,4 +112,14 @@ pub struct Failed {
     pub at: DateTime<Utc>,
     /// What.
     pub failure: Failure,
+}
+
+impl Failed {
+    /// Until when the question rests, if it does.
+    pub(super) fn rests_until(&self, now: DateTime<Utc>, fresh_for: Duration) -> Option<DateTime<Utc>> {
+        let rest = self.failure.rest(fresh_for);
+        // A clock that was set back must not hold a question off until it has caught up.
+        let since = (now - self.at).abs().to_std().unwrap_or_default();
+        (since < rest).then(|| self.at + rest)
+    }
 }

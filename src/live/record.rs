@@ -34,6 +34,7 @@ impl Job<'_> {
             at: now,
             name: self.name(),
             purpose: self.origin.purpose,
+            latest: self.question.span.is_latest(),
             usage: Usage::default(),
             timings: Timings::default(),
             attempts: 0,
@@ -48,6 +49,7 @@ impl Job<'_> {
         let kept = Kept {
             confirmed: now,
             reused: kept.reused + 1,
+            complete: reading.complete,
             notices: reading.notices.clone(),
             seen: seen_with(Some(kept), shape),
             ..kept.clone()
@@ -91,6 +93,7 @@ impl Job<'_> {
             question: self.key.to_string(),
             name: self.name(),
             purpose: self.origin.purpose,
+            latest: self.question.span.is_latest(),
             namespaces: values(streams.iter().filter_map(|labels| labels.get("namespace"))),
             components: values(streams.iter().map(|labels| labels.component()).filter(|word| *word != "-")),
             asked: prepared.asked(&[]),

@@ -16,7 +16,7 @@ use super::flight::{Flight, Flights};
 use super::kept::Kept;
 use super::look::{Counts, Direct, Freshness, Look, OnBehalf, Refresh};
 use super::progress::Stage;
-use super::question::{Key, Origin, Question, Span};
+use super::question::{Key, Origin, Question};
 use super::record::{Done, without_findings};
 use super::rota::Rota;
 use super::source::{Source, Standing};
@@ -81,7 +81,7 @@ impl Shared {
         let (last, failed) = self.cabinet.remembered(&key);
         let (now, limits) = (self.source.clock.now(), &self.source.limits);
         let freshness = last.as_ref().map(|kept| match kept.age(now) {
-            _ if matches!(question.span, Span::Fixed(_)) => Freshness::Fresh,
+            _ if !question.span.is_latest() => Freshness::Fresh,
             age if age < limits.fresh_for => Freshness::Fresh,
             age if age <= limits.max_age => Freshness::Stale,
             _ => Freshness::TooOld,
@@ -104,12 +104,10 @@ impl Shared {
         }
         // Under the lock: a flight that has just landed has left its verdict.
         let (last, failed) = self.cabinet.remembered(key);
-        let fixed = matches!(question.span, Span::Fixed(_));
-        if last.as_ref().is_some_and(|kept| fixed || kept.age(now) < fresh_for) {
+        if last.as_ref().is_some_and(|kept| !question.span.is_latest() || kept.age(now) < fresh_for) {
             return Refresh::NotNeeded;
         }
-        let until = failed.map(|failed| failed.at + failed.failure.rest(limits.fresh_for));
-        if let Some(until) = until.filter(|until| now < *until) {
+        if let Some(until) = failed.and_then(|failed| failed.rests_until(now, limits.fresh_for)) {
             return Refresh::HeldOff { until };
         }
         let seat = match self.seat() {

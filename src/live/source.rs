@@ -51,6 +51,8 @@ pub struct Source {
     pub ledger: Option<Ledger>,
     /// Questions that are asked on their own schedule.
     pub standing: Vec<Standing>,
+    /// Whether they are: there is nobody to ask for where Loki is read in the name of each user.
+    pub scheduled: bool,
     /// The time of day.
     pub clock: Clock,
 }
@@ -208,12 +210,13 @@ impl Source {
                 .collect(),
         };
         let span = match question.span {
-            Span::Latest(length) => json!(length.as_millis().to_string()),
+            Span::Latest { length, lag } => json!([length.as_millis().to_string(), lag.as_millis().to_string()]),
             Span::Fixed(range) => json!([range.start, range.end]),
         };
         let policy = pipeline.redactor.policy();
         let identity = json!({
-            "org": self.org, "datasource": self.uid, "tenant": self.tenant, "identity": identity,
+            "org": self.org, "datasource": self.uid, "loki": self.loki.identity(), "tenant": self.tenant,
+            "identity": identity,
             "expr": question.expr.trim(), "span": span, "lines": self.limits.max_lines,
             "redaction": [json!(redact::VERSION), json!(policy.ip), json!(policy.email)],
             "digest": [json!(digest::VERSION), json!(self.limits.digest_tokens)],

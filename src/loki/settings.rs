@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{ClientBuilder, Url};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use crate::hash;
 use crate::http::Secret;
 
+use super::client::Client;
 use super::error::SettingsError;
 use super::tls::{Certificate, Tls};
 
@@ -142,6 +144,24 @@ impl Settings {
     }
 }
 
+impl Client {
+    /// A hash over what decides which logs are seen: the address, and all that tells Loki, or a gateway before it, who
+    /// asks, but for a user on whose behalf. A password does not: it only proves who the user is.
+    pub fn identity(&self) -> String {
+        let settings = self.settings();
+        let auth = match &settings.auth {
+            Auth::None => json!(null),
+            Auth::Basic { user, .. } => json!({"user": user}),
+            Auth::Bearer(token) => json!({"token": hash::sha256(token.expose())}),
+        };
+        let header =
+            |(name, value): &(String, Secret)| json!([name.to_ascii_lowercase(), hash::sha256(value.expose())]);
+        let headers: Vec<Value> = settings.headers.iter().map(header).collect();
+        let certificate = settings.tls.client.as_ref().map(|certificate| hash::sha256(&certificate.chain));
+        hash::sha256(json!([self.url(), settings.org_id, auth, headers, certificate]).to_string())
+    }
+}
+
 /// A data source's settings as Grafana keeps them, with the names that its HTTP settings editor gives them.
 #[derive(Debug, Clone, Copy)]
 pub struct Grafana<'a> {
@@ -240,8 +260,6 @@ fn base64(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

@@ -12,7 +12,7 @@ use crate::live::{Capacity, Clock, Desk, Limits, ModelServer, Question, Source, 
 use crate::redact::Redactor;
 
 /// How often the installation's files are looked at.
-const LOOK: Duration = Duration::from_secs(30);
+pub(super) const LOOK: Duration = Duration::from_secs(30);
 
 /// The files by which a changed installation is known: a released prompt stands in the lock.
 const FILES: [&str; 3] = ["prompts/prompts.lock", "prompts/routes.toml", "models/models.toml"];
@@ -29,7 +29,8 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// The desk that is open, or a new one where there is none or the installation has changed.
+    /// The desk that is open, or a new one where there is none or the installation has changed. One that cannot be
+    /// opened leaves the one before, whose standing questions go on.
     pub(super) async fn desk(
         opened: &mut Option<Self>,
         instance: &Instance,
@@ -43,14 +44,12 @@ impl Opened {
             if known.looked.elapsed() < LOOK {
                 return Ok(known.get());
             }
-            known.looked = Instant::now();
             if known.stamps == stamps(&root) {
+                known.looked = Instant::now();
                 return Ok(known.get());
             }
         }
         let stamps = stamps(&root);
-        // The old one goes first: its standing questions and those of the new one are the same.
-        *opened = None;
         let desk = Arc::new(Desk::open(source(instance, root).await?, capacity)?);
         *opened = Some(Self { desk: Arc::clone(&desk), stamps, looked: Instant::now() });
         Ok(desk)
@@ -100,6 +99,7 @@ async fn source(instance: &Instance, root: PathBuf) -> Result<Source, QueryError
         // A store that is away is told by the health check; it keeps no question from being answered.
         ledger: instance.ledger().ok(),
         standing: live.standing.iter().map(standing).collect(),
+        scheduled: !instance.forwards_identity(),
         clock: Clock::system(),
     })
 }
@@ -125,9 +125,47 @@ fn cache(instance: &Instance, live: &Live) -> PathBuf {
 fn standing(asked: &super::settings::Standing) -> Standing {
     let question = Question {
         expr: asked.expr.trim().to_owned(),
-        span: Span::Latest(asked.window),
+        span: Span::latest(asked.window),
         prompt: asked.prompt.clone(),
         model: asked.model.clone(),
     };
     Standing { name: asked.name.clone(), question, every: asked.every }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use grafana_plugin_sdk::pluginv2::{DataSourceInstanceSettings, PluginContext};
+    use serde_json::json;
+
+    use super::*;
+    use crate::plugin::instance::Instances;
+
+    #[tokio::test]
+    async fn an_installation_that_cannot_be_read_leaves_the_desk_before_it() {
+        let (root, ours) = (tempfile::tempdir().unwrap(), Path::new(env!("CARGO_MANIFEST_DIR")));
+        std::os::unix::fs::symlink(ours.join("prompts"), root.path().join("prompts")).unwrap();
+        let models = root.path().join("models/models.toml");
+        fs::create_dir(models.parent().unwrap()).unwrap();
+        fs::copy(ours.join("models/models.toml"), &models).unwrap();
+        let settings = DataSourceInstanceSettings {
+            url: "http://127.0.0.1:9".to_owned(),
+            json_data: json!({"rootPath": root.path()}).to_string().into_bytes(),
+            ..Default::default()
+        };
+        let context = PluginContext { data_source_instance_settings: Some(settings), ..Default::default() };
+        let (instance, capacity) = (Instances::default().get(Some(context)), Capacity::default());
+        let mut opened = None;
+        let first = Opened::desk(&mut opened, &instance, &capacity).await.unwrap();
+        let good = fs::read_to_string(&models).unwrap();
+        for (text, is_sound) in [("[[model", false), ("[[model", false), (&format!("{good}\n# changed"), true)] {
+            fs::write(&models, text).unwrap();
+            let known = opened.as_mut().unwrap();
+            known.looked = known.looked.checked_sub(LOOK).unwrap();
+            let desk = Opened::desk(&mut opened, &instance, &capacity).await;
+            assert_eq!(desk.is_ok(), is_sound, "{desk:?}");
+            assert_eq!(Arc::ptr_eq(&first, &opened.as_ref().unwrap().desk), !is_sound);
+        }
+    }
 }

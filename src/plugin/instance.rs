@@ -6,10 +6,11 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use grafana_plugin_sdk::pluginv2::{DataSourceInstanceSettings, PluginContext};
 
-use super::desk::Opened;
+use super::desk::{LOOK, Opened};
 use super::error::QueryError;
 use super::log;
 use super::query::Comparisons;
@@ -36,6 +37,8 @@ pub(super) struct Instance {
     opened: Mutex<Option<(Arc<Cache>, Ledger)>>,
     /// The desk, once a live question was asked.
     desk: tokio::sync::Mutex<Option<Opened>>,
+    /// When the standing questions were last seen to.
+    attended: Mutex<Option<Instant>>,
     surroundings: Surroundings,
     /// Comparisons that were computed.
     pub(super) comparisons: Comparisons,
@@ -94,6 +97,30 @@ impl Instance {
     /// change.
     pub(super) async fn desk(&self) -> Result<Arc<Desk>, QueryError> {
         Opened::desk(&mut *self.desk.lock().await, self, &self.surroundings.capacity).await
+    }
+
+    /// Whether there are standing questions, and nobody's identity is needed to ask them.
+    pub(super) fn has_schedule(&self) -> bool {
+        !self.forwards_identity() && self.live().is_ok_and(|live| !live.standing.is_empty())
+    }
+
+    /// Sees to it in the background that the standing questions are asked, whatever the request is about; at most as
+    /// often as the installation's files are looked at.
+    fn attend(self: &Arc<Self>) {
+        if !self.has_schedule() {
+            return;
+        }
+        let mut attended = self.attended.lock().unwrap_or_else(PoisonError::into_inner);
+        if attended.is_some_and(|at| at.elapsed() < LOOK) {
+            return;
+        }
+        *attended = Some(Instant::now());
+        let instance = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(error) = instance.desk().await {
+                tracing::warn!(%error, uid = instance.uid, "the standing questions cannot be asked");
+            }
+        });
     }
 
     /// The installation's directory, if one is set.
@@ -166,6 +193,7 @@ impl Instance {
             settings,
             opened: Mutex::default(),
             desk: tokio::sync::Mutex::default(),
+            attended: Mutex::default(),
             surroundings,
             comparisons: Comparisons::default(),
             pushes: tokio::sync::Mutex::default(),
@@ -198,7 +226,7 @@ impl Instances {
         Self { open: Mutex::default(), surroundings: Surroundings { counts, ..Surroundings::default() } }
     }
 
-    /// The data source that a request goes through.
+    /// The data source that a request goes through. Its standing questions begin with the first.
     pub(super) fn get(&self, context: Option<PluginContext>) -> Arc<Instance> {
         let Some(context) = context else {
             return Arc::new(Instance::unset("the request does not say through which data source it comes"));
@@ -206,7 +234,9 @@ impl Instances {
         let Some(settings) = context.data_source_instance_settings else {
             return Arc::new(Instance::unset("the request comes without a data source's settings"));
         };
-        self.open(context.org_id, settings)
+        let instance = self.open(context.org_id, settings);
+        instance.attend();
+        instance
     }
 
     fn open(&self, org: i64, settings: DataSourceInstanceSettings) -> Arc<Instance> {

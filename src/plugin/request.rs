@@ -31,10 +31,15 @@ impl Headers {
         self.iter().any(|(name, said)| name.eq_ignore_ascii_case(wanted) && said == value)
     }
 
+    /// Whether the queries are an alert rule's, whose time range is always relative to now.
+    pub(super) fn is_of_rule(&self) -> bool {
+        self.says("FromAlert", "true")
+    }
+
     /// Whether the queries are an alert rule's or a server-side expression's, for which each number is a series of its
     /// own.
     pub(super) fn is_of_alert(&self) -> bool {
-        self.says("FromAlert", "true") || self.says("X-Grafana-From-Expr", "true")
+        self.is_of_rule() || self.says("X-Grafana-From-Expr", "true")
     }
 }
 

@@ -69,6 +69,7 @@ impl Slot {
             question: hash::sha256(format!("sample {family}"))[..32].to_owned(),
             name: Some(format!("{family} (sample)")),
             purpose: Purpose::Standing,
+            latest: true,
             namespaces: vec![family.to_owned()],
             components: verdict.as_ref().map(|verdict| verdict.components.clone()).unwrap_or_default(),
             prompt_sha256: plan.pipeline.prompts.get(&answer.asked.prompt).cloned().unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! The plugin as Grafana has it: a process that is started, asked over gRPC and stopped. The Go host in `tests/host`
 //! proves the same with Grafana's own libraries; this one is for the quick turn.
 
+mod alerts;
 mod bytes;
 mod endurance;
 mod health;

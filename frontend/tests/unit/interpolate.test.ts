@@ -1,6 +1,7 @@
 /** @jest-environment jsdom */
 import { dateTime } from '@grafana/data';
-import { interpolate, type Replace, rangeVars } from '../../src/interpolate';
+import { about, interpolate, type Replace, rangeVars } from '../../src/interpolate';
+import { outgoing } from '../../src/query';
 import type { AssayQuery } from '../../src/types';
 
 /** A stand-in for Grafana's templateSrv with these variables. */
@@ -56,4 +57,15 @@ test('the range is a duration', () => {
     ['__range_ms', '5400000'],
   ]);
   expect(rangeVars(undefined)).toEqual({});
+});
+
+test('an analysis is told whether its range moves with the clock', () => {
+  const told = (queryType: AssayQuery['queryType'], to: string | ReturnType<typeof dateTime>) => {
+    const range = { from: dateTime(0), to: dateTime(1), raw: { from: 'now-2d', to } };
+    return outgoing(about(query({ queryType, expr: '{a="b"}' }), range)).relative;
+  };
+  expect([told('analyze', 'now-5m'), told('analyze', 'now-1d-30m')]).toEqual([true, true]);
+  const still = [told('analyze', 'now-1d/d'), told('analyze', dateTime(1)), told('verdicts', 'now-5m')];
+  expect(still).toEqual([undefined, undefined, undefined]);
+  expect(about(query({ queryType: 'analyze' }), undefined)).not.toHaveProperty('relative');
 });

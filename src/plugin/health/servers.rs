@@ -30,14 +30,20 @@ pub(super) async fn check(instance: &Instance) -> Vec<Section> {
     sections
 }
 
-/// What keeps live questions from being asked, where all that they need is set. The standing questions begin here, if
-/// nothing has begun them before.
+/// What keeps live questions from being asked, where all that they need is set.
 async fn desk(instance: &Instance) -> Option<Section> {
     if !matches!((instance.loki(), instance.root()), (Ok(Some(_)), Ok(Some(_)))) {
         return None;
     }
-    let error = instance.desk().await.err()?;
-    Some(Section::new(LIVE, Status::Error, format!("Live analysis: {error}")))
+    if let Err(error) = instance.desk().await {
+        return Some(Section::new(LIVE, Status::Error, format!("Live analysis: {error}")));
+    }
+    let unasked = instance.forwards_identity() && instance.live().is_ok_and(|live| !live.standing.is_empty());
+    let text = "Live analysis: no standing question is asked by itself, because Loki is asked in the name of each user";
+    unasked.then(|| {
+        Section::new(LIVE, Status::Warning, text)
+            .hint("take them out, or give them a data source that does not forward identities")
+    })
 }
 
 async fn section(server: &ModelServer, models: Option<&Models>) -> Section {

@@ -26,6 +26,8 @@ struct Query {
     expr: String,
     /// How far back to look, such as `15m`; without it the panel's range is looked at.
     window: String,
+    /// Whether the panel's range is relative to now, as in `now-1h` to `now-5m`: our frontend says so.
+    relative: bool,
     /// The prompt version; without it, or with `route`, the routing rules choose.
     prompt: String,
     /// The model; without it what the route says, else the default one.

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::analyze::severity;
 use super::{Ask, QueryType, select, severity_colours, shown};
 use crate::frame::{Field, Frame, FrameType, Severity};
-use crate::ledger::{Record, newest};
+use crate::ledger::{Record, newest, watched};
 use crate::plugin::error::QueryError;
 use crate::store::Lines;
 
@@ -30,10 +30,14 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
     select::within(query.limit, select::MAX_ROWS)?;
     let ledger = ask.instance.ledger()?;
     if ask.alert {
+        // Where the standing questions cannot be asked, no verdict is no good news.
+        if ask.instance.has_schedule() {
+            ask.instance.desk().await?;
+        }
         let (now, max_age) = (Utc::now(), ask.instance.live()?.max_age);
         let from = now - TimeDelta::from_std(max_age).unwrap_or(TimeDelta::MAX);
         let lines = ledger.between(from, now + TimeDelta::seconds(1)).await?;
-        return Ok(newest(records(&lines)).into_iter().filter_map(|record| severity(record, None)).collect());
+        return Ok(watched(records(&lines)).into_iter().filter_map(|record| severity(record, None)).collect());
     }
     let (from, to) = ask.times()?;
     let lines = ledger.between(from, to).await?;
@@ -55,7 +59,7 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
     Ok(vec![frame])
 }
 
-fn records(lines: &Lines) -> impl Iterator<Item = &Record> {
+fn records(lines: &Lines) -> impl Iterator<Item = &Record> + Clone {
     lines.records.iter().map(Arc::as_ref)
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use assay::experiment::Kind;
 use assay::guard::{Guard, Mode};
 use assay::live::{Failure, Refresh, Source, Stage};
 use assay::loki::LokiError;
@@ -95,6 +96,42 @@ async fn of_too_many_entries_the_newest_are_read_and_it_is_said() {
     let desk = rig.open(source);
     let kept = done(answer(&desk, &question("{app=\"a\"}")).await);
     assert_eq!((kept.complete, kept.record.asked.lines), (false, 10));
+}
+
+/// Fault: a server serves another model than is pinned. Injected: a fingerprint that it does not show. Outcome: the words
+/// that say what to do, and a rest as long as a verdict would be fresh; they stay beside the next attempt.
+#[tokio::test]
+async fn what_needs_a_person_rests_as_long_as_a_verdict_would_be_fresh() {
+    let rig = Rig::new();
+    let logs = Logs::default();
+    logs.write(rig.moment.ns() - 1, &CALM);
+    let (loki, server) = (logs.serve().await, Canned::acting(super::shapes::acts()).await);
+    let mut model = tiny(server.client());
+    model.spec.kind = Kind::External { url: server.url().to_owned(), fingerprint: Some("of another".to_owned()) };
+    let desk = rig.open(Source { models: vec![model], default_model: "tiny".to_owned(), ..rig.source(loki.url()) });
+    let question = question("{app=\"a\"}");
+    let failure = failed(answer(&desk, &question).await);
+    assert!(matches!(&failure, Failure::Setup(text) if text.contains("models.toml expects of another")), "{failure}");
+    rig.moment.pass(299);
+    assert!(matches!(look(&desk, &question).await.refresh, Refresh::HeldOff { .. }));
+    assert_eq!(reads(&loki), 1);
+    rig.moment.pass(1);
+    let again = look(&desk, &question).await;
+    assert!(matches!(again.refresh, Refresh::UnderWay(_)) && again.failure.unwrap().failure == failure);
+}
+
+/// Fault: the clock is set back by an hour. Injected: Loki is away before and after. Outcome: the question does not rest
+/// until the clock has caught up.
+#[tokio::test]
+async fn a_clock_that_is_set_back_holds_no_question_off() {
+    let rig = Rig::new();
+    let loki = Canned::acting(vec![]).await;
+    let desk = rig.open(rig.source(loki.url()));
+    let question = question("{app=\"a\"}");
+    failed(answer(&desk, &question).await);
+    assert!(matches!(look(&desk, &question).await.refresh, Refresh::HeldOff { .. }));
+    rig.moment.pass(-3600);
+    assert!(matches!(look(&desk, &question).await.refresh, Refresh::UnderWay(_)));
 }
 
 /// Fault: a model server that is still loading. Injected: `503 Loading model` twice, then the real thing. Outcome: it is asked again, and answers.

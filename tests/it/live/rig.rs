@@ -126,6 +126,7 @@ impl Rig {
             cache: Some(self.dir.path().join("verdicts")),
             ledger: Some(self.ledger()),
             standing: Vec::new(),
+            scheduled: true,
             clock: self.moment.clock(),
         }
     }
@@ -176,7 +177,7 @@ pub(super) fn tiny(client: llama::Client) -> ModelServer {
 
 pub(super) fn question(expr: &str) -> Question {
     let prompt = Some("triage@1".parse().unwrap());
-    Question { expr: expr.to_owned(), span: Span::Latest(Duration::from_secs(900)), prompt, model: None }
+    Question { expr: expr.to_owned(), span: Span::latest(Duration::from_secs(900)), prompt, model: None }
 }
 
 pub(super) async fn look(desk: &Desk, question: &Question) -> Look {

@@ -38,6 +38,26 @@ async fn the_same_again_is_not_asked_again_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_verdict_that_stands_says_of_the_newest_reading_whether_it_is_whole() {
+    let rig = Rig::new();
+    let logs = Logs::default();
+    logs.write(rig.moment.ns() - S, &[FULL; 3]);
+    let loki = logs.serve().await;
+    let mut source = rig.source(loki.url());
+    source.limits.max_lines = 2;
+    let desk = rig.open(source);
+    let question = question("{namespace=\"monitoring\"}");
+    let first = done(answer(&desk, &question).await);
+    assert_eq!((first.complete, first.reused), (false, 0));
+    for (lines, complete) in [(1, true), (3, false)] {
+        rig.moment.pass(1000);
+        logs.write(rig.moment.ns() - S, &vec![FULL; lines]);
+        let again = done(answer(&desk, &question).await);
+        assert_eq!((again.complete, again.record.at), (complete, first.record.at), "{lines} lines");
+    }
+}
+
+#[tokio::test]
 async fn a_verdict_stands_no_longer_than_its_stated_age() {
     let rig = Rig::new();
     let (desk, logs, _loki) = rig.desk(&[FULL]).await;

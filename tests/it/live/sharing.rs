@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use assay::live::{Capacity, Failure, Freshness, Origin, Purpose, Refresh, Source, Stage};
+use assay::loki::{Auth, Client, Secret, Settings};
 use futures::future::join_all;
 
 use super::rig::{CALM, FULL, Rig, answer, done, end, look, question, reads, response, tiny, until};
@@ -88,7 +89,7 @@ async fn another_expression_window_prompt_or_model_is_another_question() {
     let base = question("{app=\"a\"}");
     let key = |question: &_| desk.key(question, None).unwrap();
     let mut others = [question("{app=\"b\"}"), base.clone(), base.clone(), base.clone()];
-    others[1].span = assay::live::Span::Latest(Duration::from_secs(60));
+    others[1].span = assay::live::Span::latest(Duration::from_secs(60));
     others[2].prompt = None;
     others[3].model = Some("rules".to_owned());
     let mut keys: Vec<_> = others[..3].iter().map(key).chain([key(&base)]).collect();
@@ -98,6 +99,21 @@ async fn another_expression_window_prompt_or_model_is_another_question() {
     keys.push(other_org.key(&base, None).unwrap());
     let tenant = rig.open(Source { tenant: Some("t".to_owned()), ..rig.source("http://127.0.0.1:9") });
     keys.push(tenant.key(&base, None).unwrap());
+    type Change = fn(&mut Settings);
+    let changes: [Change; 6] = [
+        |_| (),
+        |s| s.url = "http://127.0.0.1:9/other".to_owned(),
+        |s| s.headers = vec![("X-Scope-OrgID".to_owned(), Secret::new("a"))],
+        |s| s.headers = vec![("X-Scope-OrgID".to_owned(), Secret::new("b"))],
+        |s| s.auth = Auth::Basic { user: "ada".to_owned(), password: Secret::new("x") },
+        |s| s.auth = Auth::Bearer(Secret::new("x")),
+    ];
+    for change in changes {
+        let mut settings = Settings::new("http://127.0.0.1:9");
+        change(&mut settings);
+        let loki = Client::new(&settings).unwrap();
+        keys.push(rig.open(Source { loki, ..rig.source("http://127.0.0.1:9") }).key(&base, None).unwrap());
+    }
     let all = keys.len();
     keys.sort();
     keys.dedup();
@@ -236,6 +252,19 @@ async fn a_verdict_survives_a_restart_and_its_lines_are_read_again() {
     logs.clear();
     let reason = desk.evidence(&question, &after).await.unwrap_err();
     assert!(reason.contains("no longer as the model saw it"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_verdict_on_the_logs_of_one_loki_is_none_on_those_of_another() {
+    let rig = Rig::new();
+    let (desk, _, _loki) = rig.desk(&[FULL]).await;
+    let question = question("{namespace=\"monitoring\"}");
+    done(answer(&desk, &question).await);
+    drop(desk);
+    let (desk, _, _other) = rig.desk(&CALM).await;
+    assert!(look(&desk, &question).await.last.is_none());
+    let found = done(answer(&desk, &question).await);
+    assert_eq!(found.record.verdict.as_ref().unwrap().root_cause, "none");
 }
 
 #[tokio::test]

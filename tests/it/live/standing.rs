@@ -33,6 +33,17 @@ async fn a_standing_question_needs_no_panel_and_ends_with_its_desk() {
 }
 
 #[tokio::test]
+async fn where_nobody_can_ask_for_them_standing_questions_wait_to_be_asked() {
+    let rig = Rig::new();
+    let loki = Logs::default().serve().await;
+    let standing = standing("{namespace=\"monitoring\"}");
+    let desk = rig.open(Source { standing, scheduled: false, ..rig.source(loki.url()) });
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!((reads(&loki), desk.counts().failed), (0, 0));
+    assert_eq!(desk.standing("monitoring").unwrap().name, "monitoring");
+}
+
+#[tokio::test]
 async fn rounds_do_not_pile_up_before_a_slow_loki() {
     let rig = Rig::new();
     let loki = Canned::acting(vec![Act::AwaitClose]).await;

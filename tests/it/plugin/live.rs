@@ -52,11 +52,11 @@ pub(super) fn has_verdict(answer: &DataResponse) -> bool {
     answer.status == 200 && frames(answer)[0].0.fields().iter().any(|field| field.name() == "severity")
 }
 
-fn meta(answer: &DataResponse) -> Value {
+pub(super) fn meta(answer: &DataResponse) -> Value {
     serde_json::from_str(&frames(answer)[0].0.metadata()["meta"]).unwrap()
 }
 
-fn alert(host: &mut Host) {
+pub(super) fn alert(host: &mut Host) {
     host.role = None;
     host.headers = HashMap::from([("FromAlert".to_owned(), "true".to_owned())]);
 }
@@ -187,8 +187,6 @@ async fn the_ledger_gives_verdicts_signals_and_attribution() {
     let one = frames(&rig.host.ask_one(json!({"queryType": "signals", "signal": "failed", "by": "model"})).await);
     assert!(one[0].0.field_with_name("failed").unwrap().metadata()["labels"].contains("rules"));
     alert(&mut rig.host);
-    let severities = rig.host.ask_one(json!({"queryType": "verdicts"})).await;
-    assert_eq!(frames(&severities).len(), 1);
     let signal = rig.host.ask_one(json!({"queryType": "signals", "signal": "failed"})).await;
     assert_eq!(frames(&signal).len(), 1);
     let refused = rig.host.ask_one(json!({"queryType": "signals"})).await;
@@ -199,8 +197,6 @@ async fn the_ledger_gives_verdicts_signals_and_attribution() {
 async fn a_standing_question_is_asked_without_a_panel() {
     let standing = json!([{"name": "the shop", "expr": "{namespace=\"shop\"}", "every": "10s", "window": "1h"}]);
     let mut rig = rig(replayed().await, json!({"standingQuestions": standing})).await;
-    // The first request that names the data source opens it.
-    rig.host.health().await;
     rig.host.range = None;
     let listed = ask_until(&rig.host, &json!({"queryType": "verdicts"}), |answer| {
         !frames(answer)[0].1.is_empty() && text(&frames(answer)[0].1, "question") == ["the shop"]
@@ -251,7 +247,8 @@ async fn without_loki_or_prompts_a_live_question_says_what_to_set() {
 
 #[tokio::test]
 async fn under_a_forwarded_identity_nothing_is_shared() {
-    let mut rig = rig(replayed().await, json!({"oauthPassThru": true})).await;
+    let standing = json!([{"name": "the shop", "expr": "{namespace=\"shop\"}", "every": "10s", "window": "1h"}]);
+    let mut rig = rig(replayed().await, json!({"oauthPassThru": true, "standingQuestions": standing})).await;
     rig.host.headers.insert("Authorization".to_owned(), "Bearer of-alice".to_owned());
     let first = rig.host.ask_one(question()).await;
     assert!(has_verdict(&first), "the answer is made while the user waits: {}", first.error);
@@ -261,7 +258,14 @@ async fn under_a_forwarded_identity_nothing_is_shared() {
     assert!(reads().iter().all(|request| request.raw.contains("Bearer of-alice")));
     rig.host.ask_one(question()).await;
     assert!(reads().len() > before, "nothing was kept");
+    let named = rig.host.ask_one(json!({"queryType": "analyze", "question": "the shop"})).await;
+    assert!(has_verdict(&named), "a standing question is asked by name: {}", named.error);
+    let health = rig.host.health().await;
+    let details: Value = serde_json::from_slice(&health.json_details).unwrap();
+    assert!(details.to_string().contains("no standing question is asked by itself"), "{details}");
     alert(&mut rig.host);
     let refused = rig.host.ask_one(question()).await;
     assert!(refused.status == 422 && refused.error.contains("an alert rule has no user"), "{}", refused.error);
+    let verdicts = rig.host.ask_one(json!({"queryType": "verdicts"})).await;
+    assert_eq!((verdicts.status, verdicts.frames.len()), (200, 0), "{}", verdicts.error);
 }

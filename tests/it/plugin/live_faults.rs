@@ -69,6 +69,11 @@ async fn the_guard_refuses_or_warns() {
     let answer = ask_until(&enforcing.host, &question(), failed).await;
     assert_eq!(answer.status, 422);
     assert!(answer.error.contains("narrow the time range to 1 min or less"), "{}", answer.error);
+    let brief = rig(replayed().await, json!({"guard": {"mode": "enforce", "maxRangeS": 60}, "freshFor": 1})).await;
+    ask_until(&brief.host, &question(), failed).await;
+    let beside = ask_until(&brief.host, &question(), |answer| answer.status == 200).await;
+    let meta = frames(&beside)[0].0.metadata()["meta"].clone();
+    assert!(meta.contains("the last attempt failed") && meta.contains("narrow the time range"), "{meta}");
     let warning = rig(replayed().await, json!({"guard": {"mode": "warn", "maxBytes": 1}})).await;
     let answer = ask_until(&warning.host, &question(), has_verdict).await;
     let meta = frames(&answer)[0].0.metadata()["meta"].clone();

@@ -52,7 +52,7 @@ fn question(ask: &Ask, query: &Query, desk: &Desk) -> Result<(Question, Option<S
     if !name.is_empty() {
         return Ok((desk.standing(name)?.question.clone(), Some(name.to_owned())));
     }
-    let span = span(ask, &query.window)?;
+    let span = span(ask, query)?;
     let macros = Macros { range: span.range(Utc::now()), length: span.length(), interval: ask.interval };
     let expr = expand(query.expr.trim(), &macros);
     if logql::selectors(&expr).is_empty() {
@@ -73,26 +73,29 @@ fn question(ask: &Ask, query: &Query, desk: &Desk) -> Result<(Question, Option<S
     Ok((question, name))
 }
 
-fn span(ask: &Ask, window: &str) -> Result<Span, QueryError> {
-    if !window.trim().is_empty() {
+fn span(ask: &Ask, query: &Query) -> Result<Span, QueryError> {
+    let window = query.window.trim();
+    if !window.is_empty() {
         let length =
             logql::duration(window).map_err(|error| QueryError::Invalid(format!("field `window`: {error}")))?;
         if length > LONGEST {
-            return Err(QueryError::Invalid(format!("field `window`: {} is longer than a year", window.trim())));
+            return Err(QueryError::Invalid(format!("field `window`: {window} is longer than a year")));
         }
-        return Ok(Span::Latest(length));
+        return Ok(Span::latest(length));
     }
-    match ask.range {
-        Some((start, end)) if start < end => Ok(Span::of(TimeRange { start, end }, Utc::now())),
-        Some(_) => Err(QueryError::Invalid("the time range is empty: its end has to come after its start".to_owned())),
-        None => Err(QueryError::Invalid("the request has no time range: give `window`".to_owned())),
-    }
+    let none = || QueryError::Invalid("the request has no time range: give `window`".to_owned());
+    let (start, end) = ask.range.ok_or_else(none)?;
+    let empty =
+        || QueryError::Invalid("the time range is empty: it has to begin before it ends, and before now".to_owned());
+    let relative = query.relative || ask.headers.is_of_rule();
+    Span::of(TimeRange { start, end }, Utc::now(), relative).ok_or_else(empty)
 }
 
 /// The query as the query inspector shows it.
 fn executed(question: &Question, name: Option<&str>) -> String {
     let over = match question.span {
-        Span::Latest(length) => format!("the last {} s", length.as_secs()),
+        Span::Latest { length, lag } if lag.is_zero() => format!("the last {} s", length.as_secs()),
+        Span::Latest { length, lag } => format!("the last {} s up to {} s ago", length.as_secs(), lag.as_secs()),
         Span::Fixed(range) => format!("{} to {} ns", range.start, range.end),
     };
     let prompt = question.prompt.as_ref().map_or("route".to_owned(), ToString::to_string);
@@ -143,18 +146,17 @@ fn shown<'k>(kept: &'k Kept, question: &'k Question) -> Shown<'k> {
 
 /// A question that nothing is known of yet: an empty frame that says what happens, or why nothing does.
 fn without_verdict(look: &Look) -> Result<Frame, QueryError> {
-    let empty = Frame::new("verdict", FrameType::Table);
     let failed = look.failure.as_ref().map(|failed| &failed.failure);
-    match (&look.refresh, failed) {
-        (Refresh::Refused(failure), _) => Err(failure.clone().into()),
-        (_, Some(failure @ Failure::NoLines { .. })) => Ok(empty.notice(Severity::Info, failure.to_string())),
-        (Refresh::HeldOff { .. } | Refresh::NotNeeded, Some(failure)) => Err(failure.clone().into()),
-        (refresh, _) => {
-            let mut frame = empty.notice(Severity::Info, "this question is being answered for the first time");
-            frame.meta.custom = frames::channel(&look.key, matches!(refresh, Refresh::UnderWay(_)));
-            Ok(frame)
-        }
-    }
+    let (severity, text) = match (&look.refresh, failed) {
+        (Refresh::Refused(failure), _) => return Err(failure.clone().into()),
+        (_, Some(failure @ Failure::NoLines { .. })) => (Severity::Info, failure.to_string()),
+        (Refresh::HeldOff { .. } | Refresh::NotNeeded, Some(failure)) => return Err(failure.clone().into()),
+        (_, Some(failure)) => (Severity::Warning, format!("it is asked again, the last attempt failed: {failure}")),
+        (_, None) => (Severity::Info, "this question is being answered for the first time".to_owned()),
+    };
+    let mut frame = Frame::new("verdict", FrameType::Table).notice(severity, text);
+    frame.meta.custom = frames::channel(&look.key, matches!(look.refresh, Refresh::UnderWay(_)));
+    Ok(frame)
 }
 
 /// What was remarked when the logs were read: the guard's warning, what Loki said, what was not read.

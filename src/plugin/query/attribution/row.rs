@@ -69,7 +69,7 @@ impl Row {
             run: None,
             case: None,
             repeat: None,
-            question: Some(record.name.clone().unwrap_or_else(|| record.question.clone())),
+            question: Some(record.title().to_owned()),
             class: record.class,
             asked: record.asked.clone(),
             prompt_sha256: Some(record.prompt_sha256.clone()),
@@ -86,7 +86,7 @@ impl Row {
             commit: None,
             dirty: None,
             settings: json!({
-                "purpose": record.purpose, "reused": record.reused, "attempts": record.attempts,
+                "purpose": record.purpose, "latest": record.latest, "reused": record.reused, "attempts": record.attempts,
                 "digest_tokens": record.asked.digest_tokens, "redaction": record.redaction, "digest": record.digest,
                 "queued_ms": record.queued_ms, "loki_ms": record.loki_ms, "latency_ms": record.latency_ms,
             }),
