@@ -34,6 +34,7 @@ pub mod report;
 pub mod frame;
 
 // --- adapters: one per outside thing ---
+mod blocking;
 pub mod http;
 pub mod telemetry;
 pub mod installation;

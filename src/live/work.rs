@@ -18,6 +18,7 @@ use super::record::Done;
 use super::source::{Answerer, ModelServer, Source};
 use super::spans;
 use crate::analyze::{self, Analysis, Ask, Prepared, Respondent};
+use crate::blocking::aside;
 use crate::digest::{Budget, Shape};
 use crate::experiment::{Choice, Kind};
 use crate::guard::Ruling;
@@ -92,7 +93,7 @@ impl<'a> Job<'a> {
     /// From the window to the verdict.
     async fn conclude(&self, window: Window, reading: Reading, queued: Duration) -> Result<Done, Failure> {
         let begun = Instant::now();
-        let chosen = self.prepare(window)?;
+        let chosen = aside(|| self.prepare(window))?;
         let (lines, templates) = (chosen.prepared.digest.lines, chosen.prepared.digest.templates.len());
         (self.tell)(Stage::Digested { lines, templates });
         let shape = chosen.prepared.digest.shape(self.hash_key());

@@ -53,7 +53,6 @@ pub struct Client {
 struct Shared {
     http: reqwest::Client,
     url: String,
-    /// Where requests go: `url`, with the name that TLS goes by.
     asked: String,
     settings: Settings,
     page: AtomicU32,
@@ -318,8 +317,7 @@ impl Client {
         if is_html(&response) {
             return Err(asked.not_loki("it sends a web page, often that of a login in front of Loki"));
         }
-        let announced = response.content_length().unwrap_or(0).min(MAX_ROOM);
-        let mut body = Vec::with_capacity(announced as usize);
+        let mut body = Vec::with_capacity(response.content_length().unwrap_or(0).min(MAX_ROOM) as usize);
         while let Some(piece) = response.chunk().await.map_err(|error| asked.transport(error))? {
             if body.len() + piece.len() > self.max_bytes() {
                 return Err(asked.too_large(self.max_bytes()));

@@ -3,6 +3,7 @@
 use tracing::Instrument;
 use tracing::field::Empty;
 
+use crate::blocking::aside;
 use crate::logql::{narrowed, selectors};
 use crate::semconv;
 use crate::stream::{TimeRange, Window};
@@ -103,7 +104,7 @@ impl Client {
             .range(step.range)
             .with("limit", step.limit.to_string())
             .with("direction", direction);
-        self.ask(request, |body| wire::page(body, query.metadata, query.direction)).await
+        self.ask(request, |body| aside(|| wire::page(body, query.metadata, query.direction))).await
     }
 
     /// All entries of one instant that holds more than Loki gives at once: stream by stream.

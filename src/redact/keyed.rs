@@ -1,9 +1,11 @@
 //! Secrets that are known by the key or header they are assigned to.
 //!
-//! The key is found by a pattern, its value by hand, because quoting nests: JSON inside a logfmt value inside JSON.
+//! The key is found by a pattern, its value by hand, because quoting nests: JSON inside a logfmt value inside JSON. Log
+//! text is untrusted: whatever a line repeats, it is read a bounded number of times ([`Reaches`]).
 
 use regex::Regex;
 
+use super::reach::{Reach, Reaches};
 use super::{Kind, Span, looks_secret, regex};
 
 /// Words that end a key whose value is secret.
@@ -37,22 +39,23 @@ impl Rules {
     }
 
     pub(super) fn find(&self, line: &str, spans: &mut Vec<Span>) {
-        self.headers(line, spans);
+        let mut reaches = Reaches::default();
+        self.headers(line, &mut reaches, spans);
         for found in self.key.find_iter(line) {
-            if let Some(key) = Key::at(line, found.start(), found.end())
-                && let Some((start, end)) = key.value(line)
+            if let Some(key) = Key::at(line, found.start(), found.end(), &mut reaches)
+                && let Some((start, end)) = key.value(line, &mut reaches)
             {
                 spans.push(Span { start, end, kind: key.kind });
             }
         }
     }
 
-    fn headers(&self, line: &str, spans: &mut Vec<Span>) {
+    fn headers(&self, line: &str, reaches: &mut Reaches, spans: &mut Vec<Span>) {
         for groups in self.authorization.captures_iter(line) {
             let Some(value) = groups.get(2) else { continue };
             // These two schemes carry a list of parameters; its end is the quote's, or the line's.
             let list = groups.get(1).is_some_and(|s| s.as_str().to_ascii_lowercase().starts_with(['a', 'd']));
-            let end = if list { stretch(line, value.end()) } else { value.end() };
+            let end = if list { reaches.list.end(value.end(), |at| stretch(line, at)) } else { value.end() };
             // A scheme makes certain; without one, `authorization: denied` is a sentence.
             let replaced = value.as_str().trim_start_matches('[').starts_with("REDACTED:");
             if !replaced && (groups.get(1).is_some() || looks_secret(value.as_str())) {
@@ -106,13 +109,13 @@ struct Key {
 
 impl Key {
     /// The key whose sensitive word is at `start..end`, if it is a whole key: not `tokens`, `secretName`, `bypass`.
-    fn at(line: &str, start: usize, end: usize) -> Option<Self> {
+    fn at(line: &str, start: usize, end: usize, reaches: &mut Reaches) -> Option<Self> {
         let bytes = line.as_bytes();
         let part = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
         if bytes.get(end).is_some_and(|b| part(b) && *b != b'.') {
             return None;
         }
-        let first = start - bytes[..start].iter().rev().take_while(|b| part(b)).count();
+        let first = reaches.key.start(bytes, start, part);
         let word = line[start..end].to_ascii_lowercase();
         let before = &bytes[first..start];
         let query = first.checked_sub(1).is_some_and(|i| matches!(bytes[i], b'?' | b'&'));
@@ -127,7 +130,8 @@ impl Key {
             _ => Class::Token,
         };
         // etcd's `initial-cluster-token` is a name that all members share, and the evidence of a mixed-up cluster.
-        if word == "token" && before.to_ascii_lowercase().ends_with(b"initial-cluster-") {
+        let last = before.last_chunk::<16>();
+        if word == "token" && last.is_some_and(|last| last.eq_ignore_ascii_case(b"initial-cluster-")) {
             return None;
         }
         let opener = first.checked_sub(1).map(|i| bytes[i]);
@@ -144,19 +148,21 @@ impl Key {
     }
 
     /// Where the secret value lies, if there is one.
-    fn value(&self, line: &str) -> Option<(usize, usize)> {
+    fn value(&self, line: &str, reaches: &mut Reaches) -> Option<(usize, usize)> {
         let (sep, at) = self.separator(line)?;
-        let (start, end, quoted) = extent(line, at, sep)?;
+        let (start, end, quoted) = extent(line, at, sep, reaches)?;
         let value = &line[start..end];
+        let is_path = |path: &mut Reach| is_rooted(value) && path.end(start, |at| path_end(line, at)) >= end;
         let secret = match (sep, self.class) {
             _ if is_placeholder(value) => false,
             (_, Class::Password) if self.pwd && value.starts_with('/') => false,
             (Sep::Colon { .. }, Class::Password) if !quoted => {
-                sure(line, at, end) || looks_secret(value) || value.len() >= 6 && !is_word(value)
+                looks_secret(value) || value.len() >= 6 && !is_word(value) || sure(line, at, end)
             }
             (_, Class::Password) => true,
-            (_, Class::Weak) => looks_secret(value) && !is_path(value),
-            (_, Class::Token) if is_number(value) || is_path(value) || (self.bare_secret && is_object(value)) => false,
+            (_, Class::Weak) => looks_secret(value) && !is_path(&mut reaches.path),
+            (_, Class::Token) if is_number(value) || is_path(&mut reaches.path) => false,
+            (_, Class::Token) if self.bare_secret && is_object(value) => false,
             (Sep::Colon { key_quoted: true } | Sep::Equals { spaced: false } | Sep::Flag | Sep::Element, _) => true,
             _ => looks_secret(value),
         };
@@ -197,7 +203,7 @@ enum Sep {
 }
 
 /// The value that begins at `at`: without its quotes, and whether it has any.
-fn extent(line: &str, at: usize, sep: Sep) -> Option<(usize, usize, bool)> {
+fn extent(line: &str, at: usize, sep: Sep, reaches: &mut Reaches) -> Option<(usize, usize, bool)> {
     if sep == Sep::Element {
         return Some((at, line[at..].find('<').map_or(line.len(), |i| at + i), true));
     }
@@ -215,7 +221,10 @@ fn extent(line: &str, at: usize, sep: Sep) -> Option<(usize, usize, bool)> {
     if rest.starts_with(['{', '(', '&', '<']) && !rest.starts_with("<-") {
         return None;
     }
-    Some((at, at + unquoted(rest, listed), false))
+    let stop = reaches.value[usize::from(listed)].end(at, |at| stop(line, at, listed));
+    // A separator at the end is none of a value that something else ends.
+    let separated = stop < line.len() && line[at..stop].ends_with([',', ';']);
+    Some((at, stop - usize::from(separated), false))
 }
 
 /// The end of a quoted text: a quote behind no more backslashes than its opening had, or the line's end.
@@ -231,23 +240,19 @@ fn closing(line: &str, start: usize, slashes: usize, quote: u8) -> usize {
     bytes.len()
 }
 
-/// The length of an unquoted value. A comma, semicolon or ampersand ends it only where another pair follows, because
-/// passwords contain them.
-fn unquoted(rest: &str, listed: bool) -> usize {
-    for (i, c) in rest.char_indices() {
-        let stop = match c {
-            '"' | '\'' | '`' | '<' => true,
-            '\\' => rest[i..].starts_with("\\n") || rest[i..].starts_with("\\\"") || rest[i..].starts_with("\\u0026"),
-            ']' => listed,
-            ',' | ';' | '&' => pair_follows(&rest[i + 1..]),
-            ')' | '}' => rest[i + 1..].chars().next().is_none_or(|next| next.is_whitespace() || ",;\"".contains(next)),
-            _ => c.is_whitespace(),
-        };
-        if stop {
-            return i - usize::from(rest[..i].ends_with([',', ';']));
-        }
-    }
-    rest.len()
+/// Where an unquoted value ends that begins at `at` or reaches beyond it. A comma, semicolon or ampersand ends it only
+/// where another pair follows, because passwords contain them.
+fn stop(line: &str, at: usize, listed: bool) -> usize {
+    let rest = &line[at..];
+    let stops = |(i, c): (usize, char)| match c {
+        '"' | '\'' | '`' | '<' => true,
+        '\\' => rest[i..].starts_with("\\n") || rest[i..].starts_with("\\\"") || rest[i..].starts_with("\\u0026"),
+        ']' => listed,
+        ',' | ';' | '&' => pair_follows(&rest[i + 1..]),
+        ')' | '}' => rest[i + 1..].chars().next().is_none_or(|next| next.is_whitespace() || ",;\"".contains(next)),
+        _ => c.is_whitespace(),
+    };
+    rest.char_indices().find(|&place| stops(place)).map_or(line.len(), |(i, _)| at + i)
 }
 
 fn pair_follows(rest: &str) -> bool {
@@ -272,10 +277,13 @@ fn is_word(value: &str) -> bool {
 fn is_placeholder(value: &str) -> bool {
     const WORDS: [&str; 12] =
         ["", "null", "nil", "none", "true", "false", "undefined", "redacted", "hidden", "masked", "empty", "unset"];
-    let bare = value.trim_matches(|c: char| "<>[](){}.,;:".contains(c));
-    WORDS.iter().any(|word| bare.eq_ignore_ascii_case(word))
+    let around = |c: char| "<>[](){}.,;:".contains(c);
+    let bare = value.trim_start_matches(around);
+    let ends = |rest: &str| rest.chars().all(around);
+    let is = |word: &&str| bare.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+    WORDS.iter().any(|word| is(word) && ends(&bare[word.len()..]))
         || bare.starts_with("REDACTED:")
-        || bare.bytes().all(|b| matches!(b, b'*' | b'x' | b'X' | b'.'))
+        || ends(bare.trim_start_matches(['*', 'x', 'X', '.']))
         || value.starts_with("${")
         || value.starts_with("{{")
 }
@@ -284,10 +292,15 @@ fn is_number(value: &str) -> bool {
     value.len() <= 6 && value.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'%' | b','))
 }
 
-/// A file's path, told from base64 by having no capitals; `token=/var/run/…` is configuration.
-fn is_path(value: &str) -> bool {
-    let rooted = ["/", "./", "~/", "file:/"].iter().any(|root| value.starts_with(root));
-    rooted && value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"/._-:~".contains(&b))
+/// A file's path begins so, and goes on to [`path_end`]; it is told from base64 by having no capitals.
+/// `token=/var/run/…` is configuration.
+fn is_rooted(value: &str) -> bool {
+    ["/", "./", "~/", "file:/"].iter().any(|root| value.starts_with(root))
+}
+
+fn path_end(line: &str, at: usize) -> usize {
+    let of_path = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"/._-:~".contains(b);
+    at + line.as_bytes()[at..].iter().take_while(|b| of_path(b)).count()
 }
 
 /// `namespace/name` of a Kubernetes object.
@@ -296,4 +309,39 @@ fn is_object(value: &str) -> bool {
         !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b))
     };
     value.split_once('/').is_some_and(|(namespace, object)| name(namespace) && name(object))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    static RULES: LazyLock<Rules> = LazyLock::new(Rules::new);
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_remembered_of_a_line_changes_nothing(
+            parts in prop::collection::vec(prop::sample::select(vec![
+                "password", "token", "secret", "auth", "pwd", "_key", "x.", "=", "=", ":", ": ", "\"", "\\\"", "'", "[", "]",
+                " ", "/", "/var/run", "é", "ab12CD34ef", "a", ",", ";", ",a=", "&", ")", "}", "${", "<", "***", "--", "?",
+                "REDACTED:", "initial-cluster-", ".",
+            ]), 0..32)
+        ) {
+            let line = parts.concat();
+            let (mut all, mut each) = (Vec::new(), Vec::new());
+            RULES.find(&line, &mut all);
+            RULES.headers(&line, &mut Reaches::default(), &mut each);
+            for found in RULES.key.find_iter(&line) {
+                let key = Key::at(&line, found.start(), found.end(), &mut Reaches::default());
+                let value = key.and_then(|key| Some((key.value(&line, &mut Reaches::default())?, key.kind)));
+                each.extend(value.map(|((start, end), kind)| Span { start, end, kind }));
+            }
+            prop_assert_eq!(all, each, "{}", line);
+        }
+    }
 }

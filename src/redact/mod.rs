@@ -9,6 +9,7 @@
 
 mod keyed;
 mod pem;
+mod reach;
 mod shaped;
 mod words;
 
@@ -253,8 +254,8 @@ fn looks_secret(word: &str) -> bool {
     }
     let has = |test: fn(&u8) -> bool| word.bytes().any(|b| test(&b));
     let letters = has(u8::is_ascii_alphabetic);
-    let inner_upper = word.bytes().skip(1).any(|b| b.is_ascii_uppercase()) && has(u8::is_ascii_lowercase);
-    letters && (has(u8::is_ascii_digit) || inner_upper || word.len() >= 32)
+    let inner_upper = || word.bytes().skip(1).any(|b| b.is_ascii_uppercase()) && has(u8::is_ascii_lowercase);
+    letters && (word.len() >= 32 || has(u8::is_ascii_digit) || inner_upper())
 }
 
 #[cfg(test)]

@@ -30,9 +30,11 @@ impl Rules {
 
     /// Blocks that begin on this line, whole or cut off at its end, and wrapped keys.
     pub(super) fn inline(&self, line: &str, spans: &mut Vec<Span>) {
-        let mut from = 0;
+        let (mut from, mut closes) = (0, true);
         while let Some(begin) = self.begin.find_at(line, from) {
-            let end = match self.end.find_at(line, begin.end()) {
+            let end = if closes { self.end.find_at(line, begin.end()) } else { None };
+            closes = end.is_some();
+            let end = match end {
                 Some(end) => end.end(),
                 None if starts_body(&line[begin.end()..]) => line.len(),
                 None => begin.end(),

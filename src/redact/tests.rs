@@ -265,6 +265,30 @@ fn a_certificate_is_public() {
     assert_eq!(window, before);
 }
 
+/// Read once for each key, these would take minutes.
+#[test]
+fn a_line_full_of_keys_is_read_a_bounded_number_of_times() {
+    for part in [
+        "password=",
+        "password.",
+        "token.",
+        "token:/",
+        "secret:a/",
+        "auth=/",
+        "password=${",
+        "password=.REDACTED:",
+        "password=\\\"",
+        "authorization: digest a ",
+        "-----BEGIN PRIVATE KEY----- ",
+        "password,",
+        "Cookie: a=b",
+    ] {
+        let line = part.repeat((1 << 18) / part.len()) + &".".repeat(1 << 17);
+        let got = plain_shared().redact(&line).into_owned();
+        assert!(got.len() <= 2 * line.len(), "{part}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_survives(line in "\\PC*", ip: bool, email: bool) {

@@ -14,7 +14,7 @@ use crate::prometheus;
 const LONGEST_FILE: usize = 400;
 
 /// Adapters that any other adapter may use: they speak to nothing outside by themselves.
-const SHARED_ADAPTERS: [&str; 3] = ["config", "http", "telemetry"];
+const SHARED_ADAPTERS: [&str; 4] = ["blocking", "config", "http", "telemetry"];
 
 /// Crates that bring input, output or an executor, and have no place in the domain.
 const IMPURE_CRATES: [&str; 8] =

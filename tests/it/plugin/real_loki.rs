@@ -48,6 +48,8 @@ impl Real {
         std::fs::write(&config, configuration(&folder.path().display().to_string(), http, grpc)).unwrap();
         let process = Command::new(program)
             .arg(format!("-config.file={}", config.display()))
+            // It leaves a folder of each tenant where it was started.
+            .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(folder.path().join("log")).unwrap())
