@@ -140,15 +140,17 @@ export function progressFrame(refId: string, progress: Progress): DataFrame {
     values: [value],
     config,
   });
+  // What the model is at takes the rest of the table.
+  const narrow = { custom: { width: 100 } };
   return {
     name: 'progress',
     refId,
     length: 1,
     meta: { preferredVisualisationType: 'table' },
     fields: [
-      field('state', FieldType.string, progress.state),
-      field('elapsed', FieldType.number, progress.elapsed ?? null, { unit: 'ms', decimals: 0 }),
-      field('tokens', FieldType.number, progress.tokens ?? null),
+      field('state', FieldType.string, progress.state, narrow),
+      field('elapsed', FieldType.number, progress.elapsed ?? null, { ...narrow, unit: 'ms', decimals: 0 }),
+      field('tokens', FieldType.number, progress.tokens ?? null, narrow),
       field('message', FieldType.string, progress.message ?? ''),
     ],
   };

@@ -3,7 +3,7 @@
 import { EditorField, EditorSwitch } from '@grafana/plugin-ui';
 import { getTemplateSrv } from '@grafana/runtime';
 import { Combobox, Input, MultiCombobox } from '@grafana/ui';
-import React from 'react';
+import React, { useEffect, useRef } from 'react';
 import type { Option } from '../catalog';
 import type { AssayDataSource } from '../datasource';
 import { choicesOf, FIELDS, type FieldName, kindOf } from '../query';
@@ -134,11 +134,16 @@ interface SeveralProps {
   onChange: (values: string[] | undefined) => void;
 }
 
-/** Several values. Grafana's multi-combobox takes no id that the field's label could point to, only a label's id. */
+/**
+ * Several values. Grafana's multi-combobox takes no id that the field's label could point to, only a label's id, and before
+ * 12.2 not even that: its input is named where it stands.
+ */
 function Several({ id, label, options, values, placeholder, onChange }: SeveralProps) {
+  const words = useRef<HTMLSpanElement>(null);
+  useEffect(() => words.current?.parentElement?.querySelector('input')?.setAttribute('aria-label', label), [label]);
   return (
     <>
-      <span id={`${id}-label`} className="sr-only">
+      <span ref={words} id={`${id}-label`} className="sr-only">
         {label}
       </span>
       <MultiCombobox<string>

@@ -70,7 +70,9 @@ async function build() {
 /** Starts the bridge; resolves to where it listens. */
 async function bridge(settings) {
   const icons = join(here, '../../node_modules/@grafana/ui/dist/public/img/icons');
-  const folders = { '/page/': out, '/plugin/': join(here, '../../dist'), '/public/build/img/icons/': icons };
+  const folders = { '/page/': out, '/plugin/': join(here, '../../dist') };
+  // Where Grafana has them, and where it had them before 12.1.
+  Object.assign(folders, { '/public/build/img/icons/': icons, '/public/img/icons/': icons });
   const args = Object.entries(folders).flatMap(([path, folder]) => ['--folder', `${path}=${folder}`]);
   const process_ = spawn(
     needed('ASSAY_HOST'),

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::severity_colours;
 use crate::frame::{Config, Field, Internal, Link, Thresholds};
 use crate::ontology::{NONE, Severity};
 use crate::plugin::instance::Instance;
@@ -24,6 +25,27 @@ pub(super) fn metric(config: Config, metric: Metric) -> Config {
         Direction::LowerIsBetter => Thresholds::absolute("green", &[(0.05, "orange"), (0.2, "red")]),
     };
     Config { thresholds: Some(steps), ..config.range(0.0, 1.0).decimals(1) }
+}
+
+/// What a person reads of a verdict before all else, as columns that a table shows side by side: what broke, where, in a
+/// sentence that breaks into lines, and by which log lines.
+pub(super) fn verdict(verdict: Option<&Verdict>) -> [Field; 5] {
+    let column = |name: &str, pixels: u32, text: &dyn Fn(&Verdict) -> String| {
+        Field::text_or_null(name, [verdict.map(text)]).shown(|config| wide(config, pixels))
+    };
+    let sentence = json!({"width": 430, "cellOptions": {"type": "auto", "wrapText": true}});
+    [
+        column("severity", 90, &|verdict| verdict.severity.to_string()).shown(severity_colours),
+        column("root_cause", 150, &|verdict| verdict.root_cause.clone()),
+        column("components", 130, &|verdict| verdict.components.join(", ")),
+        column("summary", 0, &|verdict| verdict.summary.clone()).shown(|config| Config { custom: sentence, ..config }),
+        column("evidence", 110, &|verdict| verdict.evidence.join(", ")),
+    ]
+}
+
+/// A column of so many pixels; others share what is left.
+pub(super) fn wide(config: Config, pixels: u32) -> Config {
+    Config { custom: json!({"width": pixels}), ..config }
 }
 
 /// The two fields of an interval around a series called `title`; the time series panel fills the band between them,

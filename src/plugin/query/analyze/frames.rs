@@ -8,7 +8,7 @@ use crate::frame::{Field, Frame, FrameType, Severity};
 use crate::ledger::Record;
 use crate::live::{Kept, Key, Question};
 use crate::plugin::instance::Instance;
-use crate::plugin::query::{severity_colours, shown};
+use crate::plugin::query::shown;
 use crate::verdict::Class;
 
 /// A verdict that is shown.
@@ -22,21 +22,16 @@ pub(super) struct Shown<'k> {
 /// The verdict as a table of one row.
 pub(super) fn verdict(instance: &Instance, shown: &Shown<'_>) -> Frame {
     let record = &shown.kept.record;
-    let verdict = record.verdict.as_ref();
     let one = |name: &str, text: Option<String>| Field::text_or_null(name, [text]);
     let tokens = i64::from(record.usage.prompt_tokens) + i64::from(record.usage.completion_tokens);
-    let mut frame = Frame::new("verdict", FrameType::Table)
-        .with(Field::time_or_null("asked", [record.at.timestamp_nanos_opt()]))
-        .with(Field::float("age", [shown.age.as_secs_f64()]).shown(|config| config.unit("s").decimals(0)))
+    let mut frame = Frame::new("verdict", FrameType::Table);
+    let [told @ .., evidence] = shown::verdict(record.verdict.as_ref());
+    frame.fields.extend(told);
+    let mut frame = frame
+        .with(evidence.shown(|config| shown::to_logs(config, instance, &shown.question.expr)))
         .with(one("outcome", Some(record.class.to_string())).shown(shown::outcome_colours))
-        .with(one("severity", verdict.map(|verdict| verdict.severity.to_string())).shown(severity_colours))
-        .with(one("root_cause", verdict.map(|verdict| verdict.root_cause.clone())))
-        .with(one("components", verdict.map(|verdict| verdict.components.join(", "))))
-        .with(one("summary", verdict.map(|verdict| verdict.summary.clone())))
-        .with(
-            one("evidence", verdict.map(|verdict| verdict.evidence.join(", ")))
-                .shown(|config| shown::to_logs(config, instance, &shown.question.expr)),
-        )
+        .with(Field::time_or_null("asked", [record.at.timestamp_nanos_opt()]).shown(|config| shown::wide(config, 170)))
+        .with(Field::float("age", [shown.age.as_secs_f64()]).shown(|config| config.unit("s").decimals(0)))
         .with(one("reason", record.reason.clone()))
         .with(one("expr", Some(shown.question.expr.clone())))
         .with(Field::int("lines", [i64::from(record.asked.lines)]))

@@ -11,7 +11,7 @@ use super::evidence::evidence;
 use super::{Ask, Query};
 use crate::frame::{Field, Frame, FrameType, Severity};
 use crate::plugin::error::QueryError;
-use crate::plugin::query::severity_colours;
+use crate::plugin::query::{severity_colours, shown};
 use crate::problem::did_you_mean;
 use crate::run::{CaseResult, Run, RunRecord};
 use crate::store::Cache;
@@ -70,18 +70,14 @@ fn wanted_result<'r>(run: &'r Run, query: &Query) -> Result<&'r CaseResult, Quer
 
 fn verdict_frame(record: &RunRecord, result: &CaseResult) -> Frame {
     let (answer, plan) = (&result.answer, &record.plan);
-    let verdict = answer.verdict.as_ref();
     let age = (Utc::now() - answer.at).to_std().ok().map(|age| age.as_secs_f64());
     let one = |name: &str, text: Option<String>| Field::text_or_null(name, [text]);
-    let mut frame = Frame::new("verdict", FrameType::Table)
-        .with(Field::time_or_null("asked", [answer.at.timestamp_nanos_opt()]))
-        .with(Field::float_or_null("age", [age]).shown(|config| config.unit("s").decimals(0)))
+    let mut frame = Frame::new("verdict", FrameType::Table);
+    frame.fields.extend(shown::verdict(answer.verdict.as_ref()));
+    let mut frame = frame
         .with(one("outcome", Some(answer.class.to_string())))
-        .with(one("severity", verdict.map(|verdict| verdict.severity.to_string())).shown(severity_colours))
-        .with(one("root_cause", verdict.map(|verdict| verdict.root_cause.clone())))
-        .with(one("components", verdict.map(|verdict| verdict.components.join(", "))))
-        .with(one("summary", verdict.map(|verdict| verdict.summary.clone())))
-        .with(one("evidence", verdict.map(|verdict| verdict.evidence.join(", "))))
+        .with(Field::time_or_null("asked", [answer.at.timestamp_nanos_opt()]).shown(|config| shown::wide(config, 170)))
+        .with(Field::float_or_null("age", [age]).shown(|config| config.unit("s").decimals(0)))
         .with(one("reason", answer.reason.clone()))
         .with(one("case", Some(answer.case.clone())))
         .with(one("true_root_cause", Some(result.target_root_cause.clone())))
