@@ -20,6 +20,7 @@ use crate::run::Asked;
 use crate::semconv;
 use crate::stream::Window;
 use crate::verdict::{self, Outcome};
+pub use spans::Consent;
 
 /// How often the digest is shrunk when the server counts more tokens than were estimated.
 const MAX_FITS: u32 = 3;
@@ -40,6 +41,8 @@ pub struct Pipeline {
     pub redactor: Redactor,
     /// Key of the rendered-prompt hash, once one is configured.
     pub hash_key: Option<Vec<u8>>,
+    /// Whether what is said may be told where content is collected.
+    pub consent: Consent,
 }
 
 /// A decision of the routing rules.
@@ -234,7 +237,7 @@ impl Pipeline {
         let span = spans::chat(prepared, ask, model.endpoint());
         let reply = model.ask(&question(prepared, ask)).instrument(span.clone()).await;
         spans::replied(&span, &reply);
-        span.in_scope(|| spans::content(prepared, &reply, &self.redactor));
+        span.in_scope(|| spans::content(prepared, &reply, self));
         reply
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 pub use shelf::Shelf;
 
-use crate::analyze::Pipeline;
+use crate::analyze::{Consent, Pipeline};
 use crate::experiment::{Experiment, Models};
 use crate::golden::{Case, Dataset};
 use crate::ontology::Ontology;
@@ -41,7 +41,13 @@ impl Installation {
         let routes = load_routes(root, &prompts)?;
         let models = load_models(root)?;
         let hash_key = std::env::var(HASH_KEY_VARIABLE).ok().filter(|key| !key.is_empty()).map(String::into_bytes);
-        let pipeline = Pipeline { prompts, routes, redactor: Redactor::new(Policy::default()), hash_key };
+        let pipeline = Pipeline {
+            prompts,
+            routes,
+            redactor: Redactor::new(Policy::default()),
+            hash_key,
+            consent: Consent::default(),
+        };
         Ok(Self { root: root.to_owned(), pipeline, models })
     }
 

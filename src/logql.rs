@@ -1,5 +1,5 @@
-//! Just enough of LogQL to find the stream selectors in a query: what its cost is asked by, and where it can be
-//! narrowed.
+//! Just enough of LogQL to find the stream selectors in a query, what its cost is asked by and where it can be narrowed,
+//! and to tell a log query from one that gives numbers.
 //!
 //! Strings and comments are skipped, nothing is validated: Loki itself says what is wrong with a query.
 
@@ -12,6 +12,32 @@ use crate::stream::Labels;
 /// The stream selectors of a query, braces included, in their order. A selector that is not closed is left out.
 pub fn selectors(query: &str) -> Vec<&str> {
     spans(query).into_iter().map(|span| &query[span]).collect()
+}
+
+/// Whether what a query gives are log lines. What a metric query reads is not known by its time range, so that no guard
+/// could rule on it.
+///
+/// # Errors
+/// In words, without a subject, for a query without a selector and for a metric query.
+pub fn gives_lines(query: &str) -> Result<(), &'static str> {
+    if selectors(query).is_empty() {
+        return Err("has no stream selector: give LogQL such as {namespace=\"monitoring\"}");
+    }
+    let mut rest = query.trim_start();
+    // A log query is a selector and what follows it, maybe in parentheses; whatever gives numbers begins otherwise.
+    while let Some(after) = rest.strip_prefix('(').or_else(|| rest.strip_prefix('#').map(after_comment)) {
+        rest = after.trim_start();
+    }
+    match rest.starts_with('{') {
+        true => Ok(()),
+        false => Err(
+            "is a metric query, and what is analysed are log lines: give a log query such as {namespace=\"monitoring\"}",
+        ),
+    }
+}
+
+fn after_comment(text: &str) -> &str {
+    text.split_once('\n').map_or("", |(_, after)| after)
 }
 
 /// The query with each selector narrowed to the one stream with these labels; `None` if it has no selector.
@@ -123,6 +149,26 @@ mod tests {
     }
 
     #[test]
+    fn a_log_query_is_told_from_one_that_gives_numbers() {
+        for query in
+            [r#"{app="a"}"#, "\n(( {app=\"a\"} |= \"x\" ))", "# sum(x\n{app=\"a\"} | json", "(# x\n#\n{a=\"b\"})"]
+        {
+            assert_eq!(gives_lines(query), Ok(()), "{query}");
+        }
+        for query in [
+            r#"count_over_time({job=~".+"}[90d])"#,
+            r#"(sum(rate({app="a"}[5m])))"#,
+            "# {app=\"a\"}\nrate({app=\"a\"}[5m])",
+            r#"1 + count_over_time({app="a"}[5m])"#,
+        ] {
+            assert!(gives_lines(query).unwrap_err().contains("metric query"), "{query}");
+        }
+        for query in ["up", "", "# {app=\"a\"}", "(", "#"] {
+            assert!(gives_lines(query).unwrap_err().contains("no stream selector"), "{query}");
+        }
+    }
+
+    #[test]
     fn a_narrowed_query_selects_one_stream() {
         let labels: Labels = [("app", "a\"\\\n"), ("pod", "p")].into_iter().collect();
         let narrow = narrowed(r#"{app=~"a.*" } |= "{x}" | json"#, &labels);
@@ -149,6 +195,7 @@ mod tests {
         fn no_query_makes_it_panic(query in "\\PC{0,60}|[{}\"`#\\\\a=é\n]{0,40}") {
             let labels: Labels = [("app", "é")].into_iter().collect();
             let found = selectors(&query).len();
+            let _ = gives_lines(&query);
             let narrow = narrowed(&query, &labels);
             prop_assert_eq!(narrow.is_some(), found > 0);
             prop_assert_eq!(narrow.map_or(0, |narrow| selectors(&narrow).len()), found);

@@ -279,6 +279,13 @@ impl ModelId {
     }
 }
 
+impl RunRecord {
+    /// How many answers it has: rows of `results.parquet`.
+    pub fn answers(&self) -> usize {
+        self.classes.values().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+}
+
 impl Plan {
     /// One line that tells a person which run this is.
     pub fn title(&self) -> String {

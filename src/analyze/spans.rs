@@ -2,15 +2,17 @@
 //!
 //! Without anybody who records them they cost next to nothing: their values are not even computed.
 
+use std::fmt;
+use std::sync::Arc;
+
 use serde_json::json;
 use tracing::field::Empty;
 use tracing::{Level, Span, info_span};
 
-use super::{Analysis, Ask, Prepared};
+use super::{Analysis, Ask, Pipeline, Prepared};
 use crate::digest::{Budget, Digest};
 use crate::model::{Endpoint, FinishReason, ModelError, Reply};
 use crate::prompt::Prompt;
-use crate::redact::Redactor;
 use crate::semconv::{self, gen_ai};
 use crate::stream::Window;
 use crate::verdict::{Class, Outcome};
@@ -193,10 +195,42 @@ fn failed(span: &Span, class: Class) {
     span.record(STATUS, FAILED).record(semconv::ERROR_TYPE, class.as_str());
 }
 
-/// Says what was said, redacted, to whoever explicitly asked for it: see [`semconv::CONTENT`].
-pub(super) fn content(prepared: &Prepared<'_>, reply: &Result<Reply, ModelError>, redactor: &Redactor) {
+/// Whether what is said to a model may be told ([`semconv::CONTENT`]): asked each time, because who listens may have changed.
+/// By default it may, and it is left to the process whether anybody listens.
+#[derive(Clone)]
+pub struct Consent(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Default for Consent {
+    fn default() -> Self {
+        Self::when(|| true)
+    }
+}
+
+impl fmt::Debug for Consent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Consent").field(&self.is_given()).finish()
+    }
+}
+
+impl Consent {
+    /// Given whenever this is true.
+    pub fn when(condition: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(condition))
+    }
+
+    /// Whether it is given now.
+    pub fn is_given(&self) -> bool {
+        (self.0)()
+    }
+}
+
+/// Says what was said, redacted, to whoever explicitly asked for it and may hear it: see [`semconv::CONTENT`].
+pub(super) fn content(prepared: &Prepared<'_>, reply: &Result<Reply, ModelError>, pipeline: &Pipeline) {
+    if !pipeline.consent.is_given() {
+        return;
+    }
     let part = |text: &str| {
-        let lines: Vec<_> = text.lines().map(|line| redactor.redact(line)).collect();
+        let lines: Vec<_> = text.lines().map(|line| pipeline.redactor.redact(line)).collect();
         json!({ "type": "text", "content": lines.join("\n") })
     };
     let message = |role: &str, text: &str| json!([{ "role": role, "parts": [part(text)] }]).to_string();

@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use super::failure::Failed;
-use super::kept::{FORMAT, Kept, Line};
+use chrono::{DateTime, Utc};
+
+use super::failure::{Failed, REST};
+use super::kept::{Cited, FORMAT, Kept, Line};
 use super::question::Key;
 use crate::store::Lru;
 
@@ -38,8 +40,15 @@ pub(super) struct Cabinet {
 #[derive(Debug)]
 struct Memory {
     verdicts: Lru<Key, Arc<Kept>>,
-    lines: Lru<Key, Arc<Vec<Line>>>,
+    lines: Lru<Key, Lines>,
     failures: Lru<Key, Arc<Failed>>,
+}
+
+/// The cited lines of a verdict, or why they cannot be shown, and until when nobody tries again.
+#[derive(Debug, Clone)]
+enum Lines {
+    Shown(Arc<Vec<Line>>),
+    Hidden { cited: Vec<Cited>, reason: String, until: DateTime<Utc> },
 }
 
 impl Cabinet {
@@ -70,16 +79,26 @@ impl Cabinet {
         Some(kept)
     }
 
-    /// The cited lines of a verdict, if they are in memory.
-    pub(super) fn lines(&self, kept: &Kept) -> Option<Arc<Vec<Line>>> {
-        let lines = self.memory.lock().unwrap_or_else(PoisonError::into_inner).lines.get(&kept.key)?;
-        // Lines of another verdict of the question are none of this one's.
-        lines.iter().map(|line| &line.cited).eq(&kept.evidence).then_some(lines)
+    /// The cited lines of a verdict, or why they cannot be shown, if either is in memory.
+    pub(super) fn lines(&self, kept: &Kept, now: DateTime<Utc>) -> Option<Result<Arc<Vec<Line>>, String>> {
+        // What is known of another verdict of the question is not about this one.
+        match self.memory.lock().unwrap_or_else(PoisonError::into_inner).lines.get(&kept.key)? {
+            Lines::Shown(lines) => lines.iter().map(|line| &line.cited).eq(&kept.evidence).then_some(Ok(lines)),
+            Lines::Hidden { cited, reason, until } => (cited == kept.evidence && now < until).then_some(Err(reason)),
+        }
     }
 
     pub(super) fn keep_lines(&self, key: &Key, lines: Arc<Vec<Line>>) {
         let bytes = lines.iter().map(|line| line.line.len() + 512).sum();
+        let lines = Lines::Shown(lines);
         self.memory.lock().unwrap_or_else(PoisonError::into_inner).lines.put(key.clone(), lines, bytes);
+    }
+
+    /// Keeps in mind why the cited lines of a verdict cannot be shown, for as long as a question rests.
+    pub(super) fn hide_lines(&self, kept: &Kept, reason: &str, now: DateTime<Utc>) {
+        let bytes = reason.len() + 512 * (kept.evidence.len() + 1);
+        let lines = Lines::Hidden { cited: kept.evidence.clone(), reason: reason.to_owned(), until: now + REST };
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).lines.put(kept.key.clone(), lines, bytes);
     }
 
     /// Keeps a verdict in memory and on disk. A disk that fails is told in the log and costs nothing else.

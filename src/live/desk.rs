@@ -20,8 +20,13 @@ use super::source::{Source, Standing};
 #[derive(Debug)]
 pub struct Desk {
     shared: Arc<Shared>,
+    /// One at a time reads cited lines again.
+    reading: tokio::sync::Mutex<()>,
     _end: DropGuard,
 }
+
+/// How long the lines behind a verdict are waited for, where Loki has to be read for them again.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Desk {
     /// Opens a desk and starts its standing questions. Needs a tokio runtime.
@@ -39,7 +44,7 @@ impl Desk {
         let shared = Arc::new(Shared::new(source, capacity.clone(), end.clone()));
         let turns = spread.into_iter().filter(|_| shared.source.scheduled);
         tokio::spawn(Arc::clone(&shared).attend(Rota::new(turns)));
-        Ok(Self { shared, _end: end.drop_guard() })
+        Ok(Self { shared, reading: tokio::sync::Mutex::default(), _end: end.drop_guard() })
     }
 
     /// What can be said about a question now; where that is not fresh, it is asked in the background. Waits for neither
@@ -79,18 +84,31 @@ impl Desk {
         self.shared.cabinet.verdict(key).await.map(Viewer::of_kept)
     }
 
-    /// The lines that a verdict cites, redacted: from memory, else read again from Loki.
+    /// The lines that a verdict cites, redacted: from memory, else read again from Loki, the lines of one verdict after
+    /// those of another. Where that fails it is not tried again for a while.
     ///
     /// # Errors
     /// Why they cannot be shown, in words.
     pub async fn evidence(&self, question: &Question, kept: &Kept) -> Result<Arc<Vec<Line>>, String> {
-        let cabinet = &self.shared.cabinet;
-        if let Some(lines) = cabinet.lines(kept) {
-            return Ok(lines);
+        let (cabinet, source) = (&self.shared.cabinet, &self.shared.source);
+        if let Some(known) = cabinet.lines(kept, source.clock.now()) {
+            return known;
         }
-        let lines = read_again(&self.shared.source, question, kept).await?;
-        cabinet.keep_lines(&kept.key, Arc::clone(&lines));
-        Ok(lines)
+        let read = async {
+            let _turn = self.reading.lock().await;
+            // Whoever had the turn before may have been after the same lines.
+            match cabinet.lines(kept, source.clock.now()) {
+                Some(known) => known,
+                None => read_again(source, question, kept).await,
+            }
+        };
+        let late = |_| Err("Loki takes long to give them again".to_owned());
+        let lines = tokio::time::timeout(PATIENCE, read).await.unwrap_or_else(late);
+        match &lines {
+            Ok(lines) => cabinet.keep_lines(&kept.key, Arc::clone(lines)),
+            Err(reason) => cabinet.hide_lines(kept, reason, source.clock.now()),
+        }
+        lines
     }
 
     /// The key of a question, under an identity where it is asked directly.

@@ -1,7 +1,8 @@
 //! The lines that a verdict cites: from memory while it is young, else read again where they came from.
 //!
 //! What is kept of a line is where it is and 32 bits of a hash. A line that is read again is redacted again and shown only
-//! if it is the one that the model saw: part of a key that only its neighbours gave away does not get out this way.
+//! if it is the one that the model saw: part of a key that only its neighbours gave away does not get out this way. Each
+//! costs Loki a stream and a nanosecond, which no guard need rule on.
 
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use crate::loki::LokiError;
 use crate::verdict::Class;
 
 /// How long a question rests after a failure that may pass by itself.
-const REST: Duration = Duration::from_secs(15);
+pub(super) const REST: Duration = Duration::from_secs(15);
 /// The longest rest that a busy Loki is granted.
 const LONGEST_REST: Duration = Duration::from_secs(300);
 

@@ -6,20 +6,15 @@ use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
-use tracing::Instrument;
-use tracing::field::Empty;
 
-use crate::guard::{Cost, Guard, Mode, Ruling};
 use crate::http::Secret;
-use crate::logql::selectors;
-use crate::semconv;
 use crate::stream::{Labels, TimeRange};
-use crate::telemetry::{self, failed, meters};
+use crate::telemetry;
 
 use super::answer::{Pattern, Series};
 use super::error::{Asked, LokiError, Rejection, SettingsError};
 use super::settings::{Settings, header_value};
-use super::wire;
+use super::wire::{self, Misread};
 
 /// How long a connection may take to be accepted.
 pub(super) const CONNECT: Duration = Duration::from_secs(5);
@@ -30,9 +25,6 @@ const MAX_URL: usize = 4096;
 /// Most bytes that are read of an explanation, and most that an answer gets room for before they are there.
 const MAX_EXPLANATION: usize = 64 << 10;
 const MAX_ROOM: u64 = 4 << 20;
-
-/// Most selectors of one query whose costs are asked for.
-const MAX_SELECTORS: usize = 16;
 
 /// The only headers of a user that are passed on.
 const FORWARDED: [&str; 7] =
@@ -168,6 +160,10 @@ impl Client {
         range: TimeRange,
         selector: Option<&str>,
     ) -> Result<Vec<String>, LokiError> {
+        if label.trim_matches('.').is_empty() {
+            // Whatever the escapes, a URL takes it for a way up in the path. No label is called so.
+            return Ok(Vec::new());
+        }
         let request = Request::new(format!("/loki/api/v1/label/{}/values", path_segment(label))).range(range);
         self.ask(selected(request, selector), wire::names).await
     }
@@ -182,61 +178,6 @@ impl Client {
             request = request.with("match[]", *selector);
         }
         self.ask(request, wire::label_sets).await
-    }
-
-    /// What Loki's index says of the streams that match a selector. What is not flushed yet is not in it.
-    ///
-    /// # Errors
-    /// See [`LokiError`].
-    pub async fn stats(&self, selector: &str, range: TimeRange) -> Result<Cost, LokiError> {
-        self.ask(Request::new("/loki/api/v1/index/stats").query(selector).range(range), wire::object).await
-    }
-
-    /// What a query would read, by its selectors. The windows of its range functions are not added.
-    ///
-    /// # Errors
-    /// See [`LokiError`].
-    pub async fn cost(&self, query: &str, range: TimeRange) -> Result<Cost, LokiError> {
-        let mut cost = Cost::default();
-        for selector in selectors(query).into_iter().take(MAX_SELECTORS) {
-            cost += self.stats(selector, range).await?;
-        }
-        Ok(cost)
-    }
-
-    /// Lets the guard rule on a query. When it only warns, a cost that cannot be found out is a notice too.
-    ///
-    /// # Errors
-    /// If the guard enforces and the cost cannot be found out. See [`LokiError`].
-    pub async fn guard(&self, guard: &Guard, query: &str, range: TimeRange) -> Result<Ruling, LokiError> {
-        let span = tracing::info_span!(
-            "guard",
-            otel.status_code = Empty,
-            { semconv::GUARD_MODE } = guard.mode.as_str(),
-            { semconv::GUARD_DECISION } = Empty,
-            { semconv::ERROR_TYPE } = Empty,
-        );
-        let ruling = self.rule(guard, query, range).instrument(span.clone()).await;
-        let ruling = ruling.inspect_err(|error| failed(&span, &error.status().to_string()))?;
-        span.record(semconv::GUARD_DECISION, ruling.as_str());
-        span.in_scope(|| meters().guarded(&ruling));
-        Ok(ruling)
-    }
-
-    async fn rule(&self, guard: &Guard, query: &str, range: TimeRange) -> Result<Ruling, LokiError> {
-        if let Some(ruling) = guard.rule_range(range.length()) {
-            return Ok(ruling);
-        }
-        if guard.mode == Mode::Off || (guard.max_bytes.is_none() && guard.max_entries.is_none()) {
-            return Ok(Ruling::Pass);
-        }
-        match self.cost(query, range).await {
-            Ok(cost) => Ok(guard.rule(range.length(), cost)),
-            Err(error) if guard.mode == Mode::Warn && !matches!(error, LokiError::Query { .. }) => {
-                Ok(Ruling::Warn(format!("what the query costs could not be found out: {error}")))
-            }
-            Err(error) => Err(error),
-        }
     }
 
     /// The patterns that Loki found in the lines of the streams that match a selector; `None` if this Loki looks for
@@ -294,16 +235,19 @@ impl Client {
     }
 
     /// Asks and reads the answer.
-    pub(super) async fn ask<T>(
+    pub(super) async fn ask<T, E: Into<Misread>>(
         &self,
         request: Request<'_>,
-        read: impl FnOnce(&[u8]) -> Result<T, String>,
+        read: impl FnOnce(&[u8]) -> Result<T, E>,
     ) -> Result<T, LokiError> {
         let asked = Asked { url: &self.shared.url, query: request.query.unwrap_or(&request.path) };
         let late = |_| asked.late(Some(self.timeout()));
         let whole = self.body(&asked, &request);
         let body = tokio::time::timeout(self.timeout(), whole).await.map_err(late)??;
-        read(&body).map_err(|reason| asked.not_loki(self.without_secrets(&reason)))
+        read(&body).map_err(|misread| match misread.into() {
+            Misread::Odd(reason) => asked.not_loki(self.without_secrets(&reason)),
+            Misread::Kind(given) => asked.other_kind(&given),
+        })
     }
 
     async fn body(&self, asked: &Asked<'_>, request: &Request<'_>) -> Result<Vec<u8>, LokiError> {

@@ -66,6 +66,14 @@ pub enum LokiError {
         /// What is wrong there.
         reason: String,
     },
+    /// The query is of another kind than was asked for: it gives numbers, or it gives lines.
+    #[error("the query `{query}` gives {given}")]
+    Kind {
+        /// The query.
+        query: String,
+        /// What it gives, and the way out.
+        given: String,
+    },
     /// The time range is longer than this Loki allows.
     #[error("the time range of the query `{query}` is {asked}, Loki allows {limit}: narrow the time range")]
     RangeTooLong {
@@ -201,6 +209,7 @@ impl LokiError {
         matches!(
             self,
             Self::Query { .. }
+                | Self::Kind { .. }
                 | Self::RangeTooLong { .. }
                 | Self::TooManySeries { .. }
                 | Self::TooManyEntries { .. }
@@ -261,6 +270,10 @@ impl Asked<'_> {
 
     pub(super) fn not_loki(&self, reason: impl AsRef<str>) -> LokiError {
         LokiError::NotLoki { url: self.url(), reason: one_line(reason.as_ref()) }
+    }
+
+    pub(super) fn other_kind(&self, given: &str) -> LokiError {
+        LokiError::Kind { query: self.shown(), given: one_line(given) }
     }
 
     pub(super) fn too_large(&self, limit: usize) -> LokiError {

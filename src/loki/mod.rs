@@ -9,6 +9,7 @@
 
 mod answer;
 mod client;
+mod cost;
 mod error;
 mod logs;
 mod settings;
@@ -31,5 +32,6 @@ pub use tls::{Certificate, Tls};
 /// # Errors
 /// In words, if it is not such a response.
 pub fn parse_window(body: &[u8]) -> Result<crate::stream::Window, String> {
-    wire::page(body, false, Direction::Backward).map(|page| page.into_logs(true).window)
+    let page = wire::page(body, false, Direction::Backward).map_err(|misread| misread.to_string())?;
+    Ok(page.into_logs(true).window)
 }

@@ -104,7 +104,8 @@ impl Tail {
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_))) => continue,
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return Ok(None),
             };
-            let (page, dropped) = wire::tailed(text.as_bytes()).map_err(|reason| self.asked().not_loki(reason))?;
+            let (page, dropped) =
+                wire::tailed(text.as_bytes()).map_err(|misread| self.asked().not_loki(misread.to_string()))?;
             let window = page.into_logs(true).window;
             let newest = window.entries.iter().map(|entry| entry.ts).max();
             self.from = newest.map_or(self.from, |newest| self.from.max(newest.saturating_add(1)));

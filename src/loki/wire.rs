@@ -20,6 +20,23 @@ use super::logs::Direction;
 const NANOS_PER_MILLI: i64 = 1_000_000;
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
+/// Why an answer cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Misread {
+    /// Loki does not speak so.
+    #[error("{0}")]
+    Odd(String),
+    /// It is what a query of another kind gives.
+    #[error("the query gives {0}")]
+    Kind(String),
+}
+
+impl From<String> for Misread {
+    fn from(reason: String) -> Self {
+        Self::Odd(reason)
+    }
+}
+
 /// Answer of `query_range` and `query`. `M` is read of what follows a line.
 #[derive(Debug, Deserialize)]
 #[serde(bound(deserialize = "M: Deserialize<'de>"))]
@@ -197,18 +214,18 @@ impl Metadata for IgnoredAny {
 }
 
 impl<M: Metadata> TryFrom<(Response<'_, M>, Direction)> for Page {
-    type Error = String;
+    type Error = Misread;
 
-    fn try_from((response, direction): (Response<'_, M>, Direction)) -> Result<Self, String> {
+    fn try_from((response, direction): (Response<'_, M>, Direction)) -> Result<Self, Misread> {
         let (warnings, data) = response.data()?;
         if data.result_type != "streams" {
-            return Err(format!("the query gives a {}, not log lines: ask for a log query", data.result_type));
+            return Err(Misread::Kind(format!("a {}, not log lines: ask for a log query", data.result_type)));
         }
         let mut page = Page { warnings, ..Page::default() };
         for element in data.result {
-            let Element::Item(item) = element else { return Err("a stream is not an object".to_owned()) };
+            let Element::Item(item) = element else { return Err("a stream is not an object".to_owned().into()) };
             let number = u32::try_from(page.streams.len()).map_err(|_| "too many streams".to_owned())?;
-            page.streams.push(item.stream.ok_or("a stream has no labels")?);
+            page.streams.push(item.stream.ok_or_else(|| "a stream has no labels".to_owned())?);
             page.entries.reserve(item.values.len());
             let entry = |Value { at, text, more }: Value<'_, M>| {
                 let entry = Entry { ts: at, stream: number, line: text.into_owned() };
@@ -235,7 +252,7 @@ impl<'a, M> Response<'a, M> {
 }
 
 /// Parses text that should be UTF-8; what is not becomes replacement characters.
-fn parse<T>(body: &[u8], read: impl FnOnce(&str) -> Result<T, String>) -> Result<T, String> {
+fn parse<T, E>(body: &[u8], read: impl FnOnce(&str) -> Result<T, E>) -> Result<T, E> {
     read(&String::from_utf8_lossy(body))
 }
 
@@ -252,7 +269,7 @@ fn json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
 }
 
 /// The entries of a `query_range` answer.
-pub(super) fn page(body: &[u8], with_metadata: bool, direction: Direction) -> Result<Page, String> {
+pub(super) fn page(body: &[u8], with_metadata: bool, direction: Direction) -> Result<Page, Misread> {
     parse(body, |text| match with_metadata {
         true => {
             let page = Page::try_from((json::<Response<'_, More>>(text)?, direction))?;
@@ -272,7 +289,7 @@ struct TailMessage<'a> {
 }
 
 /// The entries of a message of `tail`, and the number of those that Loki dropped.
-pub(super) fn tailed(body: &[u8]) -> Result<(Page, usize), String> {
+pub(super) fn tailed(body: &[u8]) -> Result<(Page, usize), Misread> {
     parse(body, |text| {
         let message = json::<TailMessage<'_>>(text)?;
         let data = Data { result_type: "streams".to_owned(), result: message.streams };
@@ -284,19 +301,19 @@ pub(super) fn tailed(body: &[u8]) -> Result<(Page, usize), String> {
 }
 
 /// The series of a metric query. A vector gives series of one sample, a scalar one series at `scalar_at`.
-pub(super) fn series(body: &[u8], scalar_at: i64) -> Result<Vec<Series>, String> {
+pub(super) fn series(body: &[u8], scalar_at: i64) -> Result<Vec<Series>, Misread> {
     parse(body, |text| {
         let (_, data) = json::<Response<'_, IgnoredAny>>(text)?.data()?;
         match data.result_type.as_str() {
-            "matrix" | "vector" => data.result.into_iter().map(one_series).collect(),
+            "matrix" | "vector" => Ok(data.result.into_iter().map(one_series).collect::<Result<_, String>>()?),
             "scalar" => match data.result.as_slice() {
                 // The time of a scalar is in milliseconds in some versions and in seconds in others.
                 [Element::Number, Element::Text(value)] => {
                     Ok(vec![Series { labels: Labels::default(), samples: vec![(scalar_at, number(value)?)] }])
                 }
-                _ => Err("a scalar is not a time and a value".to_owned()),
+                _ => Err("a scalar is not a time and a value".to_owned().into()),
             },
-            other => Err(format!("the query gives {other}, not numbers: ask for a metric query")),
+            other => Err(Misread::Kind(format!("{other}, not numbers: ask for a metric query"))),
         }
     })
 }
@@ -365,7 +382,8 @@ mod tests {
     use super::*;
 
     fn lines(body: &str) -> Result<Vec<(i64, u32, String)>, String> {
-        let logs = page(body.as_bytes(), false, Direction::Backward)?.into_logs(true);
+        let page = page(body.as_bytes(), false, Direction::Backward).map_err(|misread| misread.to_string())?;
+        let logs = page.into_logs(true);
         Ok(logs.window.entries.into_iter().map(|entry| (entry.ts, entry.stream, entry.line)).collect())
     }
 
@@ -408,11 +426,11 @@ mod tests {
             r#"{"stream":"canary","values":[]}"#,
             r#"{"stream":{},"values":[["1","x",{"structuredMetadata":"canary"}]]}"#,
         ] {
-            let error = page(streams(result).as_bytes(), true, Direction::Forward).unwrap_err();
+            let error = page(streams(result).as_bytes(), true, Direction::Forward).unwrap_err().to_string();
             assert!(!error.contains("canary"), "{error}");
         }
         let matrix = streams(r#"{"metric":{},"values":[[1,"canary"]]}"#).replace("streams", "matrix");
-        assert!(!series(matrix.as_bytes(), 0).unwrap_err().contains("canary"));
+        assert!(!series(matrix.as_bytes(), 0).unwrap_err().to_string().contains("canary"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The desk of a data source, made of its settings and of the installation's files.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -7,9 +9,11 @@ use std::time::{Duration, Instant, SystemTime};
 use super::error::{QueryError, one_line};
 use super::instance::Instance;
 use super::settings::{Live, ROOT_PATH};
+use crate::analyze::Consent;
 use crate::installation::Installation;
 use crate::live::{Capacity, Clock, Desk, Limits, ModelServer, Question, Source, Span, Standing};
 use crate::redact::Redactor;
+use crate::telemetry;
 
 /// How often the installation's files are looked at.
 pub(super) const LOOK: Duration = Duration::from_secs(30);
@@ -81,6 +85,8 @@ async fn source(instance: &Instance, root: PathBuf) -> Result<Source, QueryError
     if let Some(key) = &live.hash_key {
         installation.pipeline.hash_key = Some(key.expose().as_bytes().to_vec());
     }
+    let receiver = instance.otlp().ok().flatten().cloned();
+    installation.pipeline.consent = Consent::when(move || receiver.as_ref().is_some_and(telemetry::collects_content));
     let models = live.servers.iter().map(|server| {
         let spec = installation.models.get(&server.name).map_err(QueryError::Settings)?.clone();
         Ok(ModelServer { spec, client: server.client.clone() })
@@ -95,7 +101,7 @@ async fn source(instance: &Instance, root: PathBuf) -> Result<Source, QueryError
         default_model: live.default_model.clone(),
         guard: live.guard,
         limits: limits(live),
-        cache: Some(cache(instance, live)),
+        cache: cache(instance, live),
         // A store that is away is told by the health check; it keeps no question from being answered.
         ledger: instance.ledger().ok(),
         standing: live.standing.iter().map(standing).collect(),
@@ -116,10 +122,40 @@ fn limits(live: &Live) -> Limits {
     }
 }
 
-/// Where verdicts are kept: where the settings say, else beside a store that is a folder, else with the process.
-fn cache(instance: &Instance, live: &Live) -> PathBuf {
+/// Where verdicts are kept: where the settings say, else beside a store that is a folder, else in the temporary folder, if
+/// nobody else can have a hand in it there.
+fn cache(instance: &Instance, live: &Live) -> Option<PathBuf> {
     let beside = || instance.store_folder().filter(|folder| folder.is_dir()).map(|folder| folder.join("verdicts"));
-    live.cache_path.clone().or_else(beside).unwrap_or_else(|| std::env::temp_dir().join("assay-verdicts"))
+    let folder = live.cache_path.clone().or_else(beside);
+    folder.or_else(|| {
+        let folder = std::env::temp_dir().join("assay-verdicts");
+        let own = own(&folder).inspect_err(|error| {
+            tracing::warn!(%error, folder = %folder.display(), "verdicts are kept in memory only: set `cachePath`");
+        });
+        own.ok().map(|()| folder)
+    })
+}
+
+/// Makes a folder for this user alone where anybody may make one, or finds the one that was made.
+#[cfg(unix)]
+fn own(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let found = fs::symlink_metadata(folder)?;
+    // Whose it would be if it were made now.
+    let own = tempfile::tempfile()?.metadata()?.uid();
+    if !found.is_dir() || found.uid() != own {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is a link, a file or somebody else's"));
+    }
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
+}
+
+#[cfg(not(unix))]
+fn own(_: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 fn standing(asked: &super::settings::Standing) -> Standing {

@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use grafana_plugin_sdk::pluginv2::{DataSourceInstanceSettings, PluginContext};
 
 use super::desk::{LOOK, Opened};
@@ -20,8 +21,14 @@ use crate::loki;
 use crate::store::{Access, Cache, Counts, Ledger, Store};
 use crate::telemetry::{TargetError, configure};
 
-/// Data sources that are kept open; beyond it the map starts anew, which costs each one reading of its settings.
+/// Data sources that are kept open; of more, the one goes that was not asked for longest.
 const MAX_INSTANCES: usize = 64;
+/// How long one stays open that nobody asks for: Grafana does not tell when a data source was deleted.
+const UNUSED: Duration = Duration::from_secs(6 * 3600);
+/// The same for one with standing questions, which are asked while nobody looks.
+const UNUSED_SCHEDULE: Duration = Duration::from_secs(7 * 86_400);
+/// How often such are looked for.
+const SWEEP: Duration = Duration::from_secs(600);
 
 /// A data source, as far as its settings could be read.
 #[derive(Debug)]
@@ -83,6 +90,16 @@ impl Instance {
         let ledger = Ledger::new(&store, self.org, &self.uid);
         let cache = Arc::new(Cache::new(store, self.surroundings.counts.clone()));
         Ok(opened.insert((cache, ledger)).clone())
+    }
+
+    /// The ledger, if the store was opened.
+    fn open_ledger(&self) -> Option<Ledger> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, ledger)| ledger.clone())
+    }
+
+    /// How long it stays open without being asked for.
+    fn outlives(&self) -> Duration {
+        if self.has_schedule() { UNUSED_SCHEDULE } else { UNUSED }
     }
 
     /// The folder of the store, if it is one.
@@ -213,10 +230,20 @@ struct Surroundings {
     capacity: Capacity,
 }
 
-/// The open data sources, each with the `updated` of the settings it was made of.
+/// An open data source.
+#[derive(Debug)]
+struct Open {
+    instance: Arc<Instance>,
+    /// `updated` of the settings it was made of.
+    updated: i64,
+    /// When a request last named it.
+    used: Instant,
+}
+
+/// The open data sources.
 #[derive(Debug, Default)]
 pub(super) struct Instances {
-    open: Mutex<HashMap<Key, (i64, Arc<Instance>)>>,
+    open: Mutex<HashMap<Key, Open>>,
     surroundings: Surroundings,
 }
 
@@ -240,21 +267,50 @@ impl Instances {
     }
 
     fn open(&self, org: i64, settings: DataSourceInstanceSettings) -> Arc<Instance> {
-        let (uid, updated) = (settings.uid.clone(), settings.last_updated_ms);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, instance)) = open.get(&(org, uid.clone())).filter(|(made_of, _)| *made_of == updated) {
-            return Arc::clone(instance);
+        let (key, updated, used) = ((org, settings.uid.clone()), settings.last_updated_ms, Instant::now());
+        let mut open = self.lock();
+        if let Some(known) = open.get_mut(&key).filter(|known| known.updated == updated) {
+            known.used = used;
+            return Arc::clone(&known.instance);
         }
-        if open.len() >= MAX_INSTANCES {
-            open.clear();
+        let before = open.remove(&key);
+        if open.len() >= MAX_INSTANCES
+            && let Some(oldest) = open.iter().min_by_key(|(_, open)| open.used).map(|(key, _)| key.clone())
+        {
+            open.remove(&oldest);
         }
         let instance = Arc::new(Instance::new(org, settings, self.surroundings.clone()));
-        let exported = open.get(&(org, uid.clone())).is_some_and(|(_, before)| before.exports());
-        if let Err(error) = instance.export(exported) {
-            tracing::warn!(%error, uid, "telemetry does not go where the settings say");
+        if let Err(error) = instance.export(before.is_some_and(|before| before.instance.exports())) {
+            tracing::warn!(%error, uid = key.1, "telemetry does not go where the settings say");
         }
-        open.insert((org, uid), (updated, Arc::clone(&instance)));
+        open.insert(key, Open { instance: Arc::clone(&instance), updated, used });
         instance
+    }
+
+    /// Closes data sources that nobody has asked for in a long time, for as long as it is polled.
+    pub(super) async fn tend(&self) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            self.close_unused(Instant::now());
+        }
+    }
+
+    fn close_unused(&self, now: Instant) {
+        self.lock().retain(|_, open| now.saturating_duration_since(open.used) < open.instance.outlives());
+    }
+
+    /// Writes what ledgers have gathered.
+    pub(super) async fn flush(&self) {
+        let ledgers: Vec<Ledger> = self.lock().values().filter_map(|open| open.instance.open_ledger()).collect();
+        for written in join_all(ledgers.iter().map(Ledger::flush)).await {
+            if let Err(error) = written {
+                tracing::warn!(%error, "the ledger's last lines could not be written");
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -280,6 +336,40 @@ mod tests {
         let updated = instances.get(context("u", 2, r#"{"storeUrl": "/b"}"#));
         assert_eq!(updated.store_folder(), Some(PathBuf::from("/b")));
         assert!(!Arc::ptr_eq(&updated, &instances.get(context("v", 2, r#"{"storeUrl": "/b"}"#))));
+    }
+
+    #[test]
+    fn of_too_many_data_sources_the_one_goes_that_was_not_asked_for_longest() {
+        let instances = Instances::default();
+        let named = |number: usize, updated| instances.get(context(&format!("u{number}"), updated, "{}"));
+        let all: Vec<_> = (0..MAX_INSTANCES).map(|number| named(number, 1)).collect();
+        let is_open = |number: usize| {
+            instances
+                .lock()
+                .get(&(1, format!("u{number}")))
+                .is_some_and(|open| Arc::ptr_eq(&open.instance, &all[number]))
+        };
+        named(0, 1);
+        let updated = named(5, 2);
+        assert!((0..MAX_INSTANCES).all(|number| is_open(number) != (number == 5)), "new settings close no other");
+        named(MAX_INSTANCES, 1);
+        assert!((2..MAX_INSTANCES).all(|number| is_open(number) != (number == 5)));
+        assert!(is_open(0) && !is_open(1) && Arc::ptr_eq(&updated, &named(5, 2)));
+    }
+
+    #[tokio::test]
+    async fn a_data_source_that_nobody_asks_for_is_closed() {
+        let instances = Instances::default();
+        let standing = r#"{"standingQuestions": [{"name": "m", "expr": "{a=\"b\"}", "every": "5m", "window": "5m"}]}"#;
+        instances.get(context("plain", 1, "{}"));
+        instances.get(context("standing", 1, standing));
+        let closed_after = |time: Duration| {
+            instances.close_unused(Instant::now() + time);
+            ["plain", "standing"].map(|uid| !instances.lock().contains_key(&(1, uid.to_owned())))
+        };
+        assert_eq!(closed_after(UNUSED - SWEEP), [false, false]);
+        assert_eq!(closed_after(UNUSED), [true, false]);
+        assert_eq!(closed_after(UNUSED_SCHEDULE), [true, true]);
     }
 
     #[test]

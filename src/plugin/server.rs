@@ -1,7 +1,7 @@
 //! The gRPC server that Grafana talks to, and its end.
 //!
 //! go-plugin gives a plugin two seconds between `GRPCController.Shutdown` and SIGKILL: the server answers, lets running
-//! calls finish for at most [`GRACE`] and returns.
+//! calls finish for at most [`GRACE`], has the ledgers written within [`LAST_LINES`] and returns.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -30,7 +30,10 @@ use super::wire::{Empty, HealthCheckRequest, HealthCheckResponse};
 pub(super) const MAX_MESSAGE_BYTES: usize = 16 << 20;
 
 /// How long running calls may go on once the end has been announced.
-const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_millis(800);
+
+/// How long a bucket may take for the last lines of a ledger.
+const LAST_LINES: Duration = Duration::from_millis(400);
 
 /// How often the parent process is looked for.
 const PARENT_CHECK: Duration = Duration::from_secs(2);
@@ -53,15 +56,20 @@ pub async fn serve(listener: TcpListener, stop: impl Future<Output = ()>) -> Res
     let server = Server::builder()
         .add_service(Unary::new(Health))
         .add_service(Unary::new(Controller(end.clone())))
-        .add_service(Unary::new(Data::new(instances, telemetry)))
+        .add_service(Unary::new(Data::new(Arc::clone(&instances), telemetry)))
         .add_service(diagnostics.max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(resource.max_decoding_message_size(MAX_MESSAGE_BYTES))
         .add_service(stream.max_decoding_message_size(MAX_MESSAGE_BYTES))
         .serve_with_incoming_shutdown(connections, end.clone().cancelled_owned());
-    tokio::select! {
+    let result = tokio::select! {
         result = server => result,
         () = deadline(&end, stop) => Ok(()),
+        () = instances.tend() => Ok(()),
+    };
+    if tokio::time::timeout(LAST_LINES, instances.flush()).await.is_err() {
+        tracing::warn!("the ledger's last lines were not written in time");
     }
+    result
 }
 
 /// Announces the end when `stop` comes true, and comes true itself when the grace after the announcement is over.

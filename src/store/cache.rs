@@ -220,7 +220,8 @@ impl Cache {
             return Ok(tallied);
         }
         let (record, results) = self.bytes(id).await?;
-        let tally = self.off_thread(id, move || table::decode::tally(results)).await?;
+        let answers = record.answers();
+        let tally = self.off_thread(id, move || table::decode::tally(results, answers)).await?;
         let tallied = Arc::new(Tallied { record, tally });
         keep(&self.tallies, id, &version, Arc::clone(&tallied), tallied.tally.bytes() + version.size as usize);
         Ok(tallied)
@@ -250,7 +251,8 @@ impl Cache {
 
     async fn decoded(&self, id: &str) -> Result<Run, StoreError> {
         let (record, bytes) = self.bytes(id).await?;
-        let results = self.off_thread(id, move || table::decode::rows(bytes)).await?;
+        let answers = record.answers();
+        let results = self.off_thread(id, move || table::decode::rows(bytes, answers)).await?;
         Ok(Run { record, results })
     }
 

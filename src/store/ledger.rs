@@ -2,14 +2,17 @@
 //!
 //! In a folder a day is one file, and every line is on disk before the next. In a bucket, which cannot append, lines are
 //! gathered for up to [`GATHER`] and written as one object (`<day>/<milliseconds>-<writer>-<number>.jsonl`): that long a
-//! stretch is lost with a process that is killed. What was read is remembered, so that a file that grew costs its new
-//! lines. A line that cannot be read is left out and counted.
+//! stretch is lost with a process that is killed. Until then they are read from memory, so that who reads does not write,
+//! and so that a bucket that takes nothing costs no answer.
+//!
+//! What was read is remembered, so that a file that grew costs its new lines. A line that cannot be read is left out and
+//! counted.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -26,12 +29,12 @@ use crate::ledger::{FORMAT, Record};
 const GATHER: Duration = Duration::from_secs(10);
 /// Lines that are written at once, however young.
 const MOST_GATHERED: usize = 64;
-/// Lines that are kept while a bucket cannot be written; beyond it the oldest go.
+/// Lines that are kept while a bucket takes none; beyond it the oldest go.
 const MOST_WAITING: usize = 4096;
 /// Bytes that one question looks through, the newest first.
 const MOST_READ: u64 = 64 << 20;
-/// Bytes of lines that are remembered.
-const REMEMBERED: usize = 32 << 20;
+/// Bytes of lines that are remembered: what a question looks through, and what comes to it for a while.
+const REMEMBERED: usize = 80 << 20;
 /// Files that are read at a time.
 const AT_A_TIME: usize = 16;
 
@@ -48,23 +51,28 @@ struct Shared {
     /// Tells the objects of this process from others'.
     writer: String,
     gathered: Mutex<Gathered>,
-    /// One writer of a file at a time.
+    /// One writer at a time, and none between a listing of a bucket and a look at what was gathered for it.
     appending: tokio::sync::Mutex<()>,
     pieces: Mutex<Lru<String, Arc<Piece>>>,
 }
 
-/// Lines that are not written yet, by day.
+/// What is not in the bucket yet.
 #[derive(Debug, Default)]
 struct Gathered {
-    lines: BTreeMap<String, Vec<Vec<u8>>>,
-    count: usize,
+    /// Oldest first.
+    records: Vec<Arc<Record>>,
+    /// Objects that were written.
     objects: u64,
+    /// Whether somebody is at it ([`Ledger::attend`]).
+    attended: bool,
 }
 
 /// What was read of one file.
 #[derive(Debug, Default)]
 struct Piece {
-    /// Bytes up to the end of its last whole line.
+    /// Where it was begun.
+    from: u64,
+    /// Where its last whole line ends.
     read: u64,
     records: Vec<Arc<Record>>,
     unreadable: usize,
@@ -77,7 +85,7 @@ pub struct Lines {
     pub records: Vec<Arc<Record>>,
     /// Lines that are damaged or of another version.
     pub unreadable: usize,
-    /// Files that were not looked into, because there is too much.
+    /// Files that were not read, or not from their beginning, because there is too much.
     pub left_out: usize,
 }
 
@@ -107,12 +115,9 @@ impl Ledger {
     /// # Errors
     /// If the storage fails. Lines for a bucket are kept and tried again with the next.
     pub async fn append(&self, record: &Record) -> Result<(), StoreError> {
-        let mut line = serde_json::to_vec(record).expect("a record has no map with non-string keys");
-        line.push(b'\n');
-        let day = record.at.format("%Y-%m-%d").to_string();
-        match self.file(&day) {
-            Some(path) => self.write_line(path, line).await,
-            None => self.gather(day, line).await,
+        match self.file(&day(record.at)) {
+            Some(path) => self.write_line(path, line(record)).await,
+            None => self.gather(Arc::new(record.clone())).await,
         }
     }
 
@@ -125,29 +130,47 @@ impl Ledger {
     async fn write_line(&self, path: PathBuf, line: Vec<u8>) -> Result<(), StoreError> {
         let _one = self.shared.appending.lock().await;
         let written = tokio::task::spawn_blocking(move || append_line(&path, &line)).await;
-        let failed = |source: io::Error| object_store::Error::Generic { store: "ledger", source: Box::new(source) };
-        written.map_err(io::Error::other).and_then(|written| written).map_err(|error| self.store.failed(failed(error)))
+        written.map_err(io::Error::from).and_then(|written| written).map_err(|error| self.failed(error))
     }
 
-    async fn gather(&self, day: String, line: Vec<u8>) -> Result<(), StoreError> {
-        let count = {
-            let mut gathered = self.shared.gathered.lock().unwrap_or_else(PoisonError::into_inner);
-            gathered.add(day, vec![line]);
-            gathered.count
+    async fn gather(&self, record: Arc<Record>) -> Result<(), StoreError> {
+        let (count, attended) = {
+            let mut gathered = self.gathered();
+            gathered.records.push(record);
+            (gathered.records.len(), std::mem::replace(&mut gathered.attended, true))
         };
-        match count {
-            1 => {
-                let later = self.clone();
-                tokio::spawn(async move {
-                    tokio::time::sleep(GATHER).await;
-                    if let Err(error) = later.flush().await {
-                        tracing::warn!(%error, "the ledger could not be written, its lines are kept");
-                    }
-                });
-                Ok(())
+        if !attended {
+            tokio::spawn(self.clone().attend());
+        }
+        if count.is_multiple_of(MOST_GATHERED) { self.flush().await } else { Ok(()) }
+    }
+
+    fn gathered(&self) -> MutexGuard<'_, Gathered> {
+        self.shared.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what is gathered until nothing is left.
+    async fn attend(self) {
+        let mut fails = false;
+        loop {
+            tokio::time::sleep(GATHER).await;
+            let written = self.flush().await;
+            if let Err(error) = &written
+                && !fails
+            {
+                tracing::warn!(%error, "the ledger cannot be written, its lines are kept in memory");
             }
-            count if count.is_multiple_of(MOST_GATHERED) => self.flush().await,
-            _ => Ok(()),
+            fails = written.is_err();
+            let mut gathered = self.gathered();
+            // Nobody adds to the ledger of a data source that is gone, and its bucket may fail for ever.
+            let last = Arc::strong_count(&self.shared) == 1;
+            if gathered.records.is_empty() || last {
+                if fails {
+                    tracing::warn!(lost = gathered.records.len(), "the last lines of a ledger could not be written");
+                }
+                gathered.attended = false;
+                return;
+            }
         }
     }
 
@@ -156,27 +179,38 @@ impl Ledger {
     /// # Errors
     /// If the storage fails; the lines are kept.
     pub async fn flush(&self) -> Result<(), StoreError> {
+        let ledger = self.clone();
+        // In a task of its own: whoever waits for it may be cancelled, and would take the lines with them.
+        let written = tokio::spawn(async move { ledger.write_gathered().await }).await;
+        written.unwrap_or_else(|error| Err(self.failed(error)))
+    }
+
+    async fn write_gathered(&self) -> Result<(), StoreError> {
         let _one = self.shared.appending.lock().await;
-        let (days, mut number) = {
-            let mut gathered = self.shared.gathered.lock().unwrap_or_else(PoisonError::into_inner);
-            let days = std::mem::take(&mut gathered.lines);
-            gathered.count = 0;
-            (days, gathered.objects)
+        let (records, mut number) = {
+            let mut gathered = self.gathered();
+            (std::mem::take(&mut gathered.records), gathered.objects)
         };
-        let mut result = Ok(());
-        for (day, lines) in days {
+        let mut days: BTreeMap<String, Vec<Arc<Record>>> = BTreeMap::new();
+        for record in records {
+            days.entry(day(record.at)).or_default().push(record);
+        }
+        let (mut kept, mut result) = (Vec::new(), Ok(()));
+        for (day, records) in days {
             let name = format!("{:013}-{}-{number:06}.jsonl", Utc::now().timestamp_millis(), self.shared.writer);
             let key = Key::from(format!("{}/{day}/{name}", self.folder));
-            match self.store.put(&key, lines.concat()).await {
+            let lines: Vec<u8> = records.iter().flat_map(|record| line(record)).collect();
+            match self.store.put(&key, lines).await {
                 Ok(()) => number += 1,
                 Err(error) => {
-                    let mut gathered = self.shared.gathered.lock().unwrap_or_else(PoisonError::into_inner);
-                    gathered.put_back(day, lines);
+                    kept.extend(records);
                     result = Err(error);
                 }
             }
         }
-        self.shared.gathered.lock().unwrap_or_else(PoisonError::into_inner).objects = number;
+        let mut gathered = self.gathered();
+        gathered.objects = number;
+        gathered.put_back(kept);
         result
     }
 
@@ -185,8 +219,7 @@ impl Ledger {
     /// # Errors
     /// If the storage fails.
     pub async fn between(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Lines, StoreError> {
-        let day = |time: DateTime<Utc>| time.format("%Y-%m-%d").to_string();
-        let mut lines = self.days(Some([&day(from), &day(to)])).await?;
+        let mut lines = self.read(Some((from, to))).await?;
         lines.records.retain(|record| from <= record.at && record.at < to);
         Ok(lines)
     }
@@ -197,94 +230,129 @@ impl Ledger {
     /// # Errors
     /// If the storage fails.
     pub async fn find(&self, needle: &str) -> Result<Lines, StoreError> {
-        let mut lines = self.days(None).await?;
+        let mut lines = self.read(None).await?;
         lines.records.retain(|record| record.is_named(needle));
         lines.records.reverse();
         Ok(lines)
     }
 
-    /// The records of all files, or of those from one day to another, both included.
-    async fn days(&self, days: Option<[&str; 2]>) -> Result<Lines, StoreError> {
-        self.flush().await?;
-        let mut files = self.listing(days).await?;
-        let mut room = MOST_READ;
-        let all = files.len();
+    /// The records of all files, or of those that have the days of a time.
+    async fn read(&self, time: Option<(DateTime<Utc>, DateTime<Utc>)>) -> Result<Lines, StoreError> {
+        let (mut files, gathered) = {
+            let _nobody_writes = self.shared.appending.lock().await;
+            let days = time.map(|(from, to)| [day(from), day(to)]);
+            (self.listing(days).await?, self.gathered().records.clone())
+        };
         files.sort_by(|a, b| b.location.cmp(&a.location));
-        files.retain(|file| {
-            let fits = file.size <= room;
-            room = if fits { room - file.size } else { 0 };
-            fits
-        });
-        let kept = files.len();
+        let mut room = MOST_READ;
+        let wanted: Vec<(ObjectMeta, u64)> = files
+            .into_iter()
+            .map(|file| {
+                let start = file.size.saturating_sub(room);
+                room = room.saturating_sub(file.size);
+                (file, start)
+            })
+            .collect();
+        let mut left_out = wanted.iter().filter(|(_, start)| *start > 0).count();
+        let wanted = wanted.into_iter().filter(|(file, start)| *start < file.size);
         // An async block, because a plain call would not be general enough for a boxed future.
-        let pieces = stream::iter(files).map(|file| async move { self.piece(&file).await }).buffered(AT_A_TIME);
+        let pieces =
+            stream::iter(wanted).map(|(file, start)| async move { self.piece(&file, start).await }).buffered(AT_A_TIME);
         let pieces: Vec<Arc<Piece>> = pieces.try_collect().await?;
         let mut records: Vec<Arc<Record>> = pieces.iter().flat_map(|piece| piece.records.iter().cloned()).collect();
+        if time.is_some_and(|(from, _)| records.iter().any(|record| record.at < from)) {
+            // What was left out is older still.
+            left_out = 0;
+        }
+        records.extend(gathered);
         records.sort_by_key(|record| record.at);
         let unreadable = pieces.iter().map(|piece| piece.unreadable).sum();
-        Ok(Lines { records, unreadable, left_out: all - kept })
+        Ok(Lines { records, unreadable, left_out })
     }
 
-    async fn listing(&self, days: Option<[&str; 2]>) -> Result<Vec<ObjectMeta>, StoreError> {
+    async fn listing(&self, days: Option<[String; 2]>) -> Result<Vec<ObjectMeta>, StoreError> {
         let folder = Key::from(self.folder.as_str());
-        let listed = match days {
-            Some([first, _]) => self.store.objects.list_with_offset(Some(&folder), &folder.clone().join(first)),
+        let listed = match &days {
+            Some([first, _]) => {
+                self.store.objects.list_with_offset(Some(&folder), &folder.clone().join(first.as_str()))
+            }
             None => self.store.objects.list(Some(&folder)),
         };
         let mut files: Vec<ObjectMeta> = listed.try_collect().await.map_err(|source| self.store.failed(source))?;
         // A name begins with its day: `2026-11-24.jsonl`, `2026-11-24/…`.
         let day = |file: &ObjectMeta| Some(file.location.as_ref().get(self.folder.len() + 1..)?.get(..10)?.to_owned());
         if let Some([first, last]) = days {
-            files.retain(|file| day(file).is_some_and(|day| (first..=last).contains(&&*day)));
+            files.retain(|file| day(file).is_some_and(|day| (&first..=&last).contains(&&day)));
         }
         Ok(files)
     }
 
-    /// What a file holds; only what is new in it is read.
-    async fn piece(&self, file: &ObjectMeta) -> Result<Arc<Piece>, StoreError> {
+    /// What a file holds from `start` on, or a little more; only what is new in it is read.
+    async fn piece(&self, file: &ObjectMeta, start: u64) -> Result<Arc<Piece>, StoreError> {
         let name = file.location.to_string();
-        let known = self.shared.pieces.lock().unwrap_or_else(PoisonError::into_inner).get(&name).unwrap_or_default();
+        let known = self.shared.pieces.lock().unwrap_or_else(PoisonError::into_inner).get(&name);
         // A file that is shorter than before is not the one that was read.
-        let known = if known.read <= file.size { known } else { Arc::default() };
+        let known = known.filter(|known| known.from <= start && known.read <= file.size);
+        let known = known.unwrap_or_else(|| Arc::new(Piece::at(start)));
         if known.read == file.size {
             return Ok(known);
         }
         let new = self.store.objects.get_range(&file.location, known.read..file.size).await;
-        let piece = Arc::new(known.grown(&new.map_err(|source| self.store.failed(source))?));
-        let bytes = usize::try_from(piece.read).unwrap_or(usize::MAX);
+        let new = new.map_err(|source| self.store.failed(source))?;
+        let piece = tokio::task::spawn_blocking(move || Arc::new(known.grown(&new))).await;
+        let piece = piece.map_err(|error| self.failed(error))?;
+        let bytes = usize::try_from(piece.read - piece.from).unwrap_or(usize::MAX);
         self.shared.pieces.lock().unwrap_or_else(PoisonError::into_inner).put(name, Arc::clone(&piece), bytes);
         Ok(piece)
+    }
+
+    fn failed(&self, error: impl Into<io::Error>) -> StoreError {
+        self.store.failed(object_store::Error::Generic { store: "ledger", source: Box::new(error.into()) })
     }
 }
 
 impl Gathered {
-    fn add(&mut self, day: String, lines: Vec<Vec<u8>>) {
-        self.count += lines.len();
-        self.lines.entry(day).or_default().extend(lines);
-    }
-
-    /// Takes back lines that could not be written, as many as there is room for.
-    fn put_back(&mut self, day: String, mut lines: Vec<Vec<u8>>) {
-        let room = MOST_WAITING.saturating_sub(self.count);
-        let lost = lines.len().saturating_sub(room);
+    /// Takes back what could not be written, as much as there is room for.
+    fn put_back(&mut self, mut older: Vec<Arc<Record>>) {
+        let lost = (older.len() + self.records.len()).saturating_sub(MOST_WAITING).min(older.len());
         if lost > 0 {
             tracing::warn!(lost, "the ledger cannot be written and its oldest lines are given up");
         }
-        lines.drain(..lost);
-        let newer = self.lines.remove(&day).unwrap_or_default();
-        self.count += lines.len();
-        lines.extend(newer);
-        self.lines.insert(day, lines);
+        older.drain(..lost);
+        older.append(&mut self.records);
+        self.records = older;
     }
 }
 
+fn day(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d").to_string()
+}
+
+fn line(record: &Record) -> Vec<u8> {
+    let mut line = serde_json::to_vec(record).expect("a record has no map with non-string keys");
+    line.push(b'\n');
+    line
+}
+
 impl Piece {
+    /// Nothing yet, of a file that is read from `start`.
+    fn at(start: u64) -> Self {
+        Self { from: start, read: start, ..Self::default() }
+    }
+
     /// This and the whole lines of `bytes`, which follow it.
     fn grown(&self, bytes: &[u8]) -> Self {
+        // What is read from somewhere begins within a line, which is left out.
+        let torn = self.from > 0 && self.read == self.from;
+        let begin = if torn { bytes.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1) } else { 0 };
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        let mut piece =
-            Self { read: self.read + whole as u64, records: self.records.clone(), unreadable: self.unreadable };
-        for line in bytes[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let mut piece = Self {
+            read: self.read + whole as u64,
+            records: self.records.clone(),
+            unreadable: self.unreadable,
+            ..*self
+        };
+        for line in bytes[begin..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             match serde_json::from_slice::<Record>(line) {
                 Ok(record) if record.format == FORMAT => piece.records.push(Arc::new(record)),
                 _ => piece.unreadable += 1,

@@ -214,7 +214,8 @@ impl Store {
     /// An unknown or unpublished run, damaged files, or a failing storage.
     pub async fn run(&self, id: &str) -> Result<Run, StoreError> {
         let (record, bytes) = self.run_bytes(id).await?;
-        let results = table::decode::rows(bytes).map_err(|reason| self.damaged(&key(id, RESULTS), reason))?;
+        let results = table::decode::rows(bytes, record.answers());
+        let results = results.map_err(|reason| self.damaged(&key(id, RESULTS), reason))?;
         Ok(Run { record, results })
     }
 
@@ -225,7 +226,8 @@ impl Store {
     /// As [`Store::run`].
     pub async fn tallied(&self, id: &str) -> Result<Tallied, StoreError> {
         let (record, bytes) = self.run_bytes(id).await?;
-        let tally = table::decode::tally(bytes).map_err(|reason| self.damaged(&key(id, RESULTS), reason))?;
+        let tally = table::decode::tally(bytes, record.answers());
+        let tally = tally.map_err(|reason| self.damaged(&key(id, RESULTS), reason))?;
         Ok(Tallied { record, tally })
     }
 

@@ -133,13 +133,12 @@ fn check(record: &RunRecord, results: &Bytes) -> Result<(), ParcelError> {
     if hash::sha256(results) != record.results_sha256 {
         return damaged("results.parquet is not the one that run.json names".to_owned());
     }
-    let rows = table::decode::rows(results.clone())
-        .map_err(|reason| ParcelError::Damaged(format!("results.parquet: {reason}")))?;
-    let answers: usize = record.classes.values().sum();
-    let expected = plan.dataset.cases.checked_mul(plan.experiment.repeats as usize);
-    if rows.len() != answers || expected != Some(answers) {
-        return damaged(format!("it has {} rows, {answers} outcomes and {} cases", rows.len(), plan.dataset.cases));
+    let (answers, cases, repeats) = (record.answers(), plan.dataset.cases, plan.experiment.repeats);
+    if cases.checked_mul(repeats as usize) != Some(answers) {
+        return damaged(format!("it has {answers} answers to {cases} cases, each asked {repeats} times"));
     }
+    let rows = table::decode::rows(results.clone(), answers)
+        .map_err(|reason| ParcelError::Damaged(format!("results.parquet: {reason}")))?;
     match rows.iter().find(|row| !row.answer.is_finished()) {
         Some(row) => damaged(format!("case {} has no answer: a partial run is never published", row.answer.case)),
         None => Ok(()),

@@ -120,6 +120,12 @@ pub fn configure(target: &Target) -> Result<(), TargetError> {
     Ok(())
 }
 
+/// Whether this target asks for what was said to models, and everything is sent to it at present.
+pub fn collects_content(target: &Target) -> bool {
+    let is_current = |active: &Active| *active.target.lock().unwrap_or_else(PoisonError::into_inner) == *target;
+    target.content && ACTIVE.get().is_some_and(is_current)
+}
+
 /// Sends what is left, `within` at most. Blocks: not for an async task.
 pub fn shutdown(within: Duration) {
     let Some(active) = ACTIVE.get() else { return };

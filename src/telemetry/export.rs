@@ -9,7 +9,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use opentelemetry::{Array, Context, InstrumentationScope, StringValue, Value};
 use opentelemetry_otlp::{LogExporter, MetricExporter, SpanExporter};
@@ -22,6 +22,7 @@ use opentelemetry_sdk::trace::{BatchSpanProcessor, Span, SpanData, SpanProcessor
 use tokio::runtime::Handle;
 
 use super::meters::meters;
+use crate::semconv::CONTENT;
 use crate::semconv::gen_ai::RESPONSE_FINISH_REASONS;
 
 /// One signal on its way out: the queue before the SDK's processor and the exporter behind it.
@@ -29,7 +30,7 @@ pub(super) struct Line<P, E> {
     signal: &'static str,
     /// The SDK's processor, once there is somewhere to send to.
     processor: OnceLock<P>,
-    exporter: RwLock<Option<Arc<E>>>,
+    exporter: RwLock<Option<(Arc<E>, SystemTime)>>,
     runtime: Handle,
     queued: AtomicUsize,
     capacity: usize,
@@ -64,9 +65,11 @@ impl<P, E> Line<P, E> {
         self.capacity
     }
 
-    /// Sends to another exporter from now on; what waits goes there too.
+    /// Sends to another exporter from now on; what waits goes there too, content excepted.
     pub(super) fn send_to(&self, exporter: Option<E>) {
-        *self.exporter.write().unwrap_or_else(PoisonError::into_inner) = exporter.map(Arc::new);
+        let since = SystemTime::now();
+        let exporter = exporter.map(|exporter| (Arc::new(exporter), since));
+        *self.exporter.write().unwrap_or_else(PoisonError::into_inner) = exporter;
     }
 
     /// The processor, made when it is first needed.
@@ -74,7 +77,8 @@ impl<P, E> Line<P, E> {
         self.processor.get_or_init(make);
     }
 
-    fn exporter(&self) -> Option<Arc<E>> {
+    /// The exporter, and since when it is the one.
+    fn exporter(&self) -> Option<(Arc<E>, SystemTime)> {
         self.exporter.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -156,7 +160,7 @@ impl SpanProcessor for Spans {
 impl opentelemetry_sdk::trace::SpanExporter for Spans {
     async fn export(&self, mut batch: Vec<SpanData>) -> OTelSdkResult {
         self.0.leave(batch.len());
-        let Some(exporter) = self.0.exporter() else { return Ok(()) };
+        let Some((exporter, _)) = self.0.exporter() else { return Ok(()) };
         batch.iter_mut().for_each(list_finish_reasons);
         self.0.export(batch.len(), exporter.export(batch)).await
     }
@@ -182,14 +186,19 @@ impl opentelemetry_sdk::logs::LogExporter for Logs {
     async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
         let count = batch.iter().count();
         self.0.leave(count);
-        let Some(exporter) = self.0.exporter() else { return Ok(()) };
-        self.0.export(count, exporter.export(batch)).await
+        let Some((exporter, since)) = self.0.exporter() else { return Ok(()) };
+        // What was said before this receiver was named was said for another.
+        let is_for_it = |record: &SdkLogRecord| {
+            record.target().is_none_or(|target| target != CONTENT) || record.observed_timestamp() >= Some(since)
+        };
+        let records: Vec<_> = batch.iter().filter(|(record, _)| is_for_it(record)).collect();
+        self.0.export(records.len(), exporter.export(LogBatch::new(&records))).await
     }
 }
 
 impl PushMetricExporter for Metrics {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
-        let Some(exporter) = self.0.exporter() else { return Ok(()) };
+        let Some((exporter, _)) = self.0.exporter() else { return Ok(()) };
         self.0.export(1, exporter.export(metrics)).await
     }
 

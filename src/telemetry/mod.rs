@@ -17,7 +17,7 @@ mod stderr;
 mod target;
 mod trace;
 
-pub use active::{Sampling, Service, configure, shutdown, start};
+pub use active::{Sampling, Service, collects_content, configure, shutdown, start};
 pub use meters::{Meters, meters};
 pub use stderr::Json;
 pub use target::{Destination, Protocol, Raw, Target, TargetError};

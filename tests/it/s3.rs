@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use assay::llama::Secret;
 use assay::store::Access;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+use crate::canned::{http, read_request};
 
 /// How long the server may take to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -50,6 +53,54 @@ impl Server {
             secret_key: Some(Secret::new("canary-of-a-secret-key")),
             ..Access::default()
         }
+    }
+}
+
+/// What becomes of a request that writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writes {
+    Pass,
+    Refused,
+    /// Held up until something else becomes of them.
+    Held,
+}
+
+/// A way to the server that lets everything pass that reads.
+pub(super) struct Gate {
+    pub(super) access: Access,
+    pub(super) writes: watch::Sender<Writes>,
+}
+
+impl Gate {
+    pub(super) async fn before(server: &Server) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = Some(format!("http://{}", listener.local_addr().unwrap()));
+        let behind = server.endpoint.trim_start_matches("http://").to_owned();
+        let writes = watch::Sender::new(Writes::Pass);
+        let seen = writes.subscribe();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(forward(client, behind.clone(), seen.clone()));
+            }
+        });
+        Self { access: Access { endpoint, ..server.access() }, writes }
+    }
+}
+
+async fn forward(mut client: TcpStream, behind: String, mut writes: watch::Receiver<Writes>) {
+    let Some(request) = read_request(&mut client).await else { return };
+    if request.raw.starts_with("PUT ") {
+        let decided = writes.wait_for(|writes| *writes != Writes::Held).await.map(|writes| *writes);
+        if decided.ok() != Some(Writes::Pass) {
+            let denied = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
+            let _ = client.write_all(&http(403, "application/xml", denied)).await;
+            return;
+        }
+    }
+    let head = request.raw.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+    let Ok(mut server) = TcpStream::connect(behind).await else { return };
+    if server.write_all(format!("{head}\r\n\r\n{}", request.body).as_bytes()).await.is_ok() {
+        let _ = copy(&mut server, &mut client).await;
     }
 }
 

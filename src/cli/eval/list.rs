@@ -89,7 +89,7 @@ pub(super) async fn show(store: &Store, reference: &str, json: bool) -> Result<(
 }
 
 fn cost(record: &RunRecord) -> Option<String> {
-    let answers: usize = record.classes.values().sum();
+    let answers = record.answers();
     let each = |total: f64| total / answers.max(1) as f64;
     let cpu = record.cpu_seconds.map(|s| format!("{s:.1} CPU seconds of the server, {:.2} per answer", each(s)));
     let energy = record.energy_joules.map(|j| format!("{j:.0} J of the whole machine, {:.1} per answer", each(j)));

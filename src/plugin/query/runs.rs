@@ -179,7 +179,7 @@ fn seconds(row: &Row) -> Option<f64> {
 
 /// The share of answers that are no verdict.
 fn failed(record: &RunRecord) -> Option<f64> {
-    let answers: usize = record.classes.values().sum();
+    let answers = record.answers();
     let failed = record.classes.iter().filter(|(class, _)| class.is_model_failure()).map(|(_, count)| count);
     (answers > 0).then(|| failed.sum::<usize>() as f64 / answers as f64)
 }

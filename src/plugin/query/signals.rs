@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::verdicts::with_losses;
+use super::verdicts::{whole, with_losses};
 use super::{Ask, QueryType};
 use crate::frame::{Config, Field, Frame, FrameType, Severity, Thresholds, Visualisation};
 use crate::ledger::{By, Point, Record, Series, signals};
@@ -147,6 +147,7 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
         return Ok(vec![noted(with_losses(all(&query, &series), &lines), &series)]);
     };
     if ask.alert {
+        whole(&lines)?;
         return Ok(series.iter().filter_map(|series| for_alert(&query, signal, series)).collect());
     }
     let mut frames: Vec<Frame> = series.iter().map(|series| panel(&query, signal, series)).collect();

@@ -37,6 +37,7 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
         let (now, max_age) = (Utc::now(), ask.instance.live()?.max_age);
         let from = now - TimeDelta::from_std(max_age).unwrap_or(TimeDelta::MAX);
         let lines = ledger.between(from, now + TimeDelta::seconds(1)).await?;
+        whole(&lines)?;
         return Ok(watched(records(&lines)).into_iter().filter_map(|record| severity(record, None)).collect());
     }
     let (from, to) = ask.times()?;
@@ -63,6 +64,16 @@ fn records(lines: &Lines) -> impl Iterator<Item = &Record> + Clone {
     lines.records.iter().map(Arc::as_ref)
 }
 
+/// Refuses an alert that would rest on a part of what it is about.
+pub(super) fn whole(lines: &Lines) -> Result<(), QueryError> {
+    match lines.left_out {
+        0 => Ok(()),
+        _ => Err(QueryError::Refused(
+            "the ledger has more of this time than is read at once: shorten the time".to_owned(),
+        )),
+    }
+}
+
 /// Adds what of the ledger could not be read.
 pub(super) fn with_losses(mut frame: Frame, lines: &Lines) -> Frame {
     if lines.unreadable > 0 {
@@ -70,7 +81,7 @@ pub(super) fn with_losses(mut frame: Frame, lines: &Lines) -> Frame {
         frame = frame.notice(Severity::Warning, text);
     }
     if lines.left_out > 0 {
-        let text = format!("{} files of the ledger were not looked into: narrow the time range", lines.left_out);
+        let text = format!("{} files of the ledger were not read whole: narrow the time range", lines.left_out);
         frame = frame.notice(Severity::Warning, text);
     }
     frame

@@ -24,10 +24,7 @@ pub(super) async fn labels(call: &Call, rest: &str) -> Answer {
 /// `guard`: rules on a query without running it.
 pub(super) async fn guard(call: Call) -> Answer {
     let Some(expr) = call.param("expr") else { return Err(Refusal::new(400, "`expr` is missing: give LogQL")) };
-    if logql::selectors(expr).is_empty() {
-        let message = "`expr` has no stream selector: give LogQL such as {namespace=\"monitoring\"}";
-        return Err(Refusal::new(400, message));
-    }
+    logql::gives_lines(expr).map_err(|reason| Refusal::new(400, format!("`expr` {reason}")))?;
     let (client, range, guard) = (call.loki()?, call.range()?, call.instance.live()?.guard);
     let cost = client.cost(expr, range).await;
     let ruling = match (&cost, guard.rule_range(range.length())) {

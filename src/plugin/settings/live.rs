@@ -214,8 +214,8 @@ fn standing(reader: &mut Reader<'_>, servers: &[ModelServer]) -> Vec<Standing> {
             Some("a question has no name: give it one".to_owned())
         } else if !names.insert(&question.name) {
             Some("another question has that name: rename one".to_owned())
-        } else if logql::selectors(&question.expr).is_empty() {
-            Some("its `expr` has no stream selector: give LogQL such as {namespace=\"monitoring\"}".to_owned())
+        } else if let Err(reason) = logql::gives_lines(&question.expr) {
+            Some(format!("its `expr` {reason}"))
         } else if question.every < SHORTEST_SCHEDULE {
             Some("it is asked more often than every 10 s: give a longer `every`".to_owned())
         } else {
@@ -291,6 +291,7 @@ mod tests {
             (question(json!({"every": "5"})), "`5` is not a duration such as 15m"),
             (question(json!({"every": "1s"})), "more often than every 10 s"),
             (question(json!({"expr": "up"})), "no stream selector"),
+            (question(json!({"expr": "rate({a=\"b\"}[5m])"})), "`expr` is a metric query"),
             (question(json!({"model": "x"})), "`m`: its model is `x`: no model server"),
             (question(json!({"prompt": "triage"})), "field `[0].prompt`"),
         ] {

@@ -21,14 +21,18 @@ use crate::score::{Metric, severity_rating};
 use crate::tally::{Mark, Tally};
 use crate::verdict::Verdict;
 
+/// Most rows of a run: ten repeats of ten thousand cases. Alike they take next to nothing in a file, a kilobyte each in
+/// memory.
+const MOST_ROWS: usize = 100_000;
+
 /// What a [`Mark`] is made of, beside the scores.
 const OF_MARKS: [&str; 9] =
     ["case", "repeat", "cluster", "family", "split", "class", "severity", "target_severity", "latency_ms"];
 
-/// Decodes rows; the reason is for a person.
-pub(in crate::store) fn rows(bytes: Bytes) -> Result<Vec<CaseResult>, String> {
+/// Decodes the rows of a run that has this many; the reason is for a person.
+pub(in crate::store) fn rows(bytes: Bytes, answers: usize) -> Result<Vec<CaseResult>, String> {
     let mut rows = Vec::new();
-    for batch in ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(|builder| builder.build()).map_err(text_of)? {
+    for batch in opened(bytes, answers)?.build().map_err(text_of)? {
         let batch = batch.map_err(text_of)?;
         let columns = RowColumns::new(&Columns(&batch))?;
         for row in 0..batch.num_rows() {
@@ -39,8 +43,8 @@ pub(in crate::store) fn rows(bytes: Bytes) -> Result<Vec<CaseResult>, String> {
 }
 
 /// Decodes what figures are made of and reads nothing else.
-pub(in crate::store) fn tally(bytes: Bytes) -> Result<Tally, String> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(text_of)?;
+pub(in crate::store) fn tally(bytes: Bytes, answers: usize) -> Result<Tally, String> {
+    let builder = opened(bytes, answers)?;
     let scores = Metric::ALL.map(score_column);
     let wanted = OF_MARKS.into_iter().chain(scores.iter().map(String::as_str));
     let mask = ProjectionMask::columns(builder.parquet_schema(), wanted);
@@ -53,6 +57,20 @@ pub(in crate::store) fn tally(bytes: Bytes) -> Result<Tally, String> {
         }
     }
     Ok(marks.into_iter().collect())
+}
+
+/// A file about to be decoded, if it has as many rows as its record says and not too many. What its pages hold beyond
+/// what it declares is not read.
+fn opened(bytes: Bytes, answers: usize) -> Result<ParquetRecordBatchReaderBuilder<Bytes>, String> {
+    if answers > MOST_ROWS {
+        return Err(format!("its record has {answers} answers, at most {MOST_ROWS} are read"));
+    }
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(text_of)?;
+    let rows = builder.metadata().file_metadata().num_rows();
+    if usize::try_from(rows) != Ok(answers) {
+        return Err(format!("it has {rows} rows, its record {answers} answers"));
+    }
+    Ok(builder.with_limit(answers))
 }
 
 fn text_of(error: impl ToString) -> String {

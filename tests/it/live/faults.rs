@@ -195,3 +195,23 @@ async fn a_server_that_is_killed_mid_answer_is_an_infrastructure_failure() {
     };
     assert!(failed(stage).to_string().contains("tiny gave no verdict (infra_error)"));
 }
+
+/// Fault: a model server that accepts connections and says nothing. Injected: silence. Outcome: it is asked once what it is, and every question fails by that.
+#[tokio::test]
+async fn a_silent_server_is_waited_for_once() {
+    let rig = Rig::new();
+    let silent = Canned::acting(vec![Act::AwaitClose]).await;
+    let logs = Logs::default();
+    logs.write(rig.moment.ns() - 1, &CALM);
+    let loki = logs.serve().await;
+    let models = vec![tiny(assay::llama::Client::new(silent.url(), None).unwrap())];
+    let desk = rig.open(Source { models, default_model: "tiny".to_owned(), ..rig.source(loki.url()) });
+    let questions = ["a", "b", "c", "d"].map(|app| question(&format!("{{app=\"{app}\"}}")));
+    let stages = futures::future::join_all(questions.iter().map(|question| answer(&desk, question))).await;
+    for stage in stages {
+        let failure = failed(stage);
+        assert!(matches!(failure, Failure::Model { class: Class::Timeout, .. }), "{failure:?}");
+    }
+    let asked: Vec<String> = silent.requests().into_iter().map(|request| request.target).collect();
+    assert_eq!(asked.len(), 2, "what it is takes two requests: {asked:?}");
+}

@@ -252,6 +252,13 @@ async fn a_verdict_survives_a_restart_and_its_lines_are_read_again() {
     logs.clear();
     let reason = desk.evidence(&question, &after).await.unwrap_err();
     assert!(reason.contains("no longer as the model saw it"), "{reason}");
+    let before = reads(&loki);
+    let asked = futures::future::join_all((0..5).map(|_| desk.evidence(&question, &after))).await;
+    assert!(asked.into_iter().all(|lines| lines.as_ref() == Err(&reason)));
+    assert_eq!(reads(&loki), before, "every refresh of a panel would ask Loki again");
+    rig.moment.pass(15);
+    logs.write(after.evidence[0].ts, &[FULL]);
+    assert_eq!(*desk.evidence(&question, &after).await.unwrap(), *lines);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use assay::guard::{Cost, Guard, Mode, Ruling};
-use assay::loki::{Direction, LogQuery, Series};
+use assay::loki::{Direction, LogQuery, LokiError, Series};
 use assay::stream::Labels;
 use serde_json::{Value, json};
 
@@ -171,10 +171,14 @@ async fn a_scalar_and_odd_numbers_are_samples_too() {
 #[tokio::test]
 async fn a_metric_query_is_not_mistaken_for_a_log_query_nor_the_other_way() {
     let (_server, client) = Exchange::load("query_range-matrix-rate").serve().await;
-    let error = client.window("rate(x)", HOUR, 10).await.unwrap_err().to_string();
-    assert!(error.contains("gives a matrix") && error.contains("ask for a log query"), "{error}");
+    let told = |error: LokiError| {
+        assert!(error.is_about_the_query(), "{error}");
+        error.to_string()
+    };
+    let error = told(client.window("rate(x)", HOUR, 10).await.unwrap_err());
+    assert!(error.contains("`rate(x)` gives a matrix") && error.contains("ask for a log query"), "{error}");
     let (_server, client) = Exchange::load("query_range-streams-multi").serve().await;
-    let error = client.matrix("{}", HOUR, Duration::from_secs(1)).await.unwrap_err().to_string();
+    let error = told(client.matrix("{}", HOUR, Duration::from_secs(1)).await.unwrap_err());
     assert!(error.contains("gives streams") && error.contains("ask for a metric query"), "{error}");
 }
 
@@ -224,6 +228,10 @@ async fn a_label_cannot_leave_its_place_in_the_path() {
     let (server, client) = Exchange::load("label-values-unknown").serve().await;
     client.label_values("../../a?b", HOUR, None).await.unwrap();
     assert!(server.requests()[0].target.starts_with("/loki/api/v1/label/%2E%2E%2F%2E%2E%2Fa%3Fb/values?"));
+    for label in ["..", ".", ""] {
+        assert!(client.label_values(label, HOUR, None).await.unwrap().is_empty());
+    }
+    assert_eq!(server.requests().len(), 1, "no way up is asked for");
 }
 
 #[tokio::test]

@@ -70,6 +70,8 @@ pub(super) struct Number {
 pub(super) struct Host {
     child: Child,
     pub(super) channel: Channel,
+    /// The data source that is asked.
+    pub(super) uid: &'static str,
     pub(super) role: Option<&'static str>,
     /// Headers of queries.
     pub(super) headers: HashMap<String, String>,
@@ -127,6 +129,7 @@ impl Host {
         Self {
             child,
             channel,
+            uid: "assay",
             role,
             headers,
             traceparent,
@@ -150,7 +153,7 @@ impl Host {
             plugin_id: "assay-logs-datasource".to_owned(),
             user: self.role.map(|role| User { login: "u".to_owned(), role: role.to_owned(), ..Default::default() }),
             data_source_instance_settings: Some(DataSourceInstanceSettings {
-                uid: "assay".to_owned(),
+                uid: self.uid.to_owned(),
                 url: self.url.clone(),
                 basic_auth_enabled: self.basic_auth.is_some(),
                 basic_auth_user: self.basic_auth.unwrap_or_default().to_owned(),

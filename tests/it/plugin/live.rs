@@ -214,6 +214,7 @@ async fn a_question_that_cannot_be_asked_says_what_is_wrong() {
     let rig = rig(replayed().await, json!({})).await;
     for (change, expected) in [
         (json!({"expr": "up"}), "no stream selector"),
+        (json!({"expr": "count_over_time({job=~\".+\"}[90d])"}), "is a metric query"),
         (json!({"window": "soon"}), "field `window`: `soon` is not a duration"),
         (json!({"prompt": "triage"}), "field `prompt`"),
         (json!({"prompt": "triage@99"}), "triage@99"),
@@ -268,4 +269,28 @@ async fn under_a_forwarded_identity_nothing_is_shared() {
     assert!(refused.status == 422 && refused.error.contains("an alert rule has no user"), "{}", refused.error);
     let verdicts = rig.host.ask_one(json!({"queryType": "verdicts"})).await;
     assert_eq!((verdicts.status, verdicts.frames.len()), (200, 0), "{}", verdicts.error);
+}
+
+/// Without a place of its own the cache lies where everybody may write: in a folder of ours, or nowhere.
+#[tokio::test]
+async fn verdicts_are_not_kept_where_somebody_else_leads_them() {
+    let (temporary, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let folder = temporary.path().join("assay-verdicts");
+    let loki = replayed().await;
+    for led in [true, false] {
+        if led {
+            std::os::unix::fs::symlink(elsewhere.path(), &folder).unwrap();
+        } else {
+            std::fs::remove_file(&folder).unwrap();
+        }
+        let variables = [("TMPDIR", temporary.path().to_str().unwrap())];
+        let mut host = Host::start_in(json!({"rootPath": env!("CARGO_MANIFEST_DIR")}), &variables).await;
+        host.url = loki.url().to_owned();
+        ask_until(&host, &question(), has_verdict).await;
+        let (_, log, _) = host.stop().await;
+        assert_eq!(log.contains("in memory only: set `cachePath`"), led, "{log}");
+    }
+    assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&folder).unwrap().permissions());
+    assert_eq!((mode & 0o777, std::fs::read_dir(&folder).unwrap().count()), (0o700, 1));
 }

@@ -1,6 +1,10 @@
 //! A finished run over HTTP: who may send it, what is refused, and that nothing half done is ever seen.
 
+use arrow::array::UInt32Array;
+use arrow::compute::take_record_batch;
 use assay::store::{Parcel, Store};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -61,17 +65,64 @@ async fn a_damaged_parcel_leaves_no_trace() {
     assert!(!folder.path().join("runs").exists());
 }
 
-/// The same parcel with another id in its record, all hashes put right.
+/// A file of three million equal rows is small: it is refused before they are made, and says why.
+#[tokio::test]
+async fn a_parcel_of_more_rows_than_its_record_says_is_not_decoded() {
+    let (folder, settings) = empty_store();
+    let host = Host::start(settings).await;
+    let whole = parcel("r1").await;
+    let many = repeated(&whole, 3000);
+    assert!(many.len() < 4 << 20, "{} bytes", many.len());
+    let before = host.memory();
+    let (status, body) = host.resource("POST", "runs", many).await;
+    assert!(status == 400 && body["message"].as_str().unwrap().contains("3000000 rows"), "{status} {body}");
+    assert!(host.memory() < before + (256 << 20), "{} bytes", host.memory());
+    let claimed = edited(&whole, |results, record| {
+        let record = record.replacen("\"cases\": 40", "\"cases\": 3000000", 1);
+        (results.to_vec(), record.replacen("\"ok\": 40", "\"ok\": 3000000", 1))
+    });
+    let (status, body) = host.resource("POST", "runs", claimed).await;
+    assert!(status == 400 && body["message"].as_str().unwrap().contains("at most 100000"), "{status} {body}");
+    assert!(!folder.path().join("runs").exists());
+}
+
+/// The same parcel with its results' first row a thousand times as often.
+fn repeated(whole: &[u8], thousands: usize) -> Vec<u8> {
+    edited(whole, |results, record| {
+        let bytes = bytes::Bytes::copy_from_slice(results);
+        let mut reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap();
+        let batch = reader.next().unwrap().unwrap();
+        let first = UInt32Array::from(vec![0; 1000]);
+        let rows = take_record_batch(&batch, &first).unwrap();
+        let mut results = Vec::new();
+        let mut writer = ArrowWriter::try_new(&mut results, rows.schema(), None).unwrap();
+        (0..thousands).for_each(|_| writer.write(&rows).unwrap());
+        writer.close().unwrap();
+        let known = serde_json::from_str::<serde_json::Value>(record).unwrap()["results_sha256"].to_string();
+        let record = record.replacen(&known, &json!(assay::hash::sha256(&results)).to_string(), 1);
+        (results, record)
+    })
+}
+
+/// The same parcel with another id in its record.
 fn relabelled(whole: &[u8], id: &str) -> Vec<u8> {
+    edited(whole, |results, record| {
+        (results.to_vec(), record.replacen("\"id\": \"r1\"", &format!("\"id\": {}", json!(id)), 1))
+    })
+}
+
+/// The same parcel with other files, all hashes put right.
+fn edited(whole: &[u8], edit: impl Fn(&[u8], &str) -> (Vec<u8>, String)) -> Vec<u8> {
     let line = whole.iter().position(|byte| *byte == b'\n').unwrap();
     let mut header: serde_json::Value = serde_json::from_slice(&whole[..line]).unwrap();
     let results = header["files"][0]["bytes"].as_u64().unwrap() as usize;
     let (results, record) = whole[line + 1..].split_at(results);
-    let record =
-        String::from_utf8(record.to_vec()).unwrap().replacen("\"id\": \"r1\"", &format!("\"id\": {}", json!(id)), 1);
-    header["files"][1]["bytes"] = json!(record.len());
-    header["files"][1]["sha256"] = json!(assay::hash::sha256(&record));
-    [header.to_string().as_bytes(), b"\n", results, record.as_bytes()].concat()
+    let (results, record) = edit(results, std::str::from_utf8(record).unwrap());
+    for (file, bytes) in header["files"].as_array_mut().unwrap().iter_mut().zip([&results[..], record.as_bytes()]) {
+        file["bytes"] = json!(bytes.len());
+        file["sha256"] = json!(assay::hash::sha256(bytes));
+    }
+    [header.to_string().as_bytes(), b"\n", &results, record.as_bytes()].concat()
 }
 
 #[tokio::test]

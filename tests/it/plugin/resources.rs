@@ -182,6 +182,7 @@ async fn what_cannot_be_asked_of_loki_says_why() {
     for (path, status, expected) in [
         ("guard", 400, "`expr` is missing"),
         ("guard?expr=up", 400, "no stream selector"),
+        ("guard?expr=rate(%7Ba%3D%22b%22%7D%5B90d%5D)", 400, "is a metric query"),
         ("guard?expr=%7Ba%3D%22b%22%7D&from=2&to=1", 400, "`from` before `to`"),
         ("labels/app", 404, "labels/<name>/values"),
     ] {

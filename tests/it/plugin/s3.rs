@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
-use assay::store::Store;
+use assay::store::{Ledger, Store};
 use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::host::{Host, frames};
+use super::live::{ask_until, has_verdict, question};
+use super::loki::replayed;
 use super::push::parcel;
 use super::store::{plan, run, text, value};
 use crate::s3::Server;
@@ -65,4 +67,29 @@ async fn a_bucket_that_cannot_be_reached_is_the_stores_error() {
     let answer = host.ask_one(json!({"queryType": "runs"})).await;
     assert_eq!((answer.status, answer.error_source.as_str()), (502, "downstream"), "{}", answer.error);
     assert!(answer.error.contains("s3://assay"), "{}", answer.error);
+}
+
+#[tokio::test]
+async fn the_ledgers_last_lines_are_in_the_bucket_when_the_plugin_has_ended() {
+    let Some(server) = Server::start().await else { return };
+    let loki = replayed().await;
+    let settings = json!({
+        "storeUrl": "s3://assay/team", "storeEndpoint": server.endpoint, "storePathStyle": true,
+        "rootPath": env!("CARGO_MANIFEST_DIR"),
+    });
+    let mut host = Host::start(settings).await;
+    let keys = [("storeAccessKey", "key"), ("storeSecretKey", "canary-of-a-secret-key")];
+    host.secrets = keys.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    host.url = loki.url().to_owned();
+    ask_until(&host, &question(), has_verdict).await;
+    host.range = None;
+    let listed = ask_until(&host, &json!({"queryType": "verdicts"}), |answer| {
+        !frames(answer)[0].1.is_empty() && !text(&frames(answer)[0].1, "key").is_empty()
+    })
+    .await;
+    let key = text(&frames(&listed)[0].1, "key").remove(0);
+    host.stop().await;
+    let store = Store::attach("s3://assay/team", &server.access()).unwrap();
+    let lines = Ledger::new(&store, 1, "assay").find(&key).await.unwrap();
+    assert_eq!(lines.records.len(), 1, "what was gathered is written before the end");
 }

@@ -9,7 +9,8 @@ use tokio::net::TcpListener;
 use super::host::{Host, frames};
 use super::live::{ask_until, has_verdict};
 use super::store::{empty_store, store_of_two_runs, text};
-use crate::canned::{Canned, Request};
+use crate::canned::{Canned, Request, http};
+use crate::llama::captured_body;
 use crate::otlp::{Manner, Receiver, attribute, attributes};
 use crate::prometheus::{self, Prometheus};
 
@@ -313,4 +314,83 @@ async fn a_real_prometheus_scrapes_the_metrics_and_their_exemplars() {
             assert_eq!(found[0]["exemplars"][0]["labels"]["trace_id"], TRACE, "{found:?}");
         }
     }
+}
+
+/// A model server that blames the full disk.
+fn model(request: &Request) -> Vec<u8> {
+    let captured = |name: &str| captured_body(&format!("debian-0.7.0/{name}.json"));
+    let verdict = json!({
+        "evidence": ["T1"], "components": [], "root_cause": "disk_full", "severity": "error", "summary": "The disk is full.",
+    });
+    let delta = json!({"choices": [{"finish_reason": null, "index": 0, "delta": {"content": verdict.to_string()}}]});
+    let last = json!({"choices": [{"finish_reason": "stop", "index": 0, "delta": {}}]});
+    let usage = json!({"completion_tokens": 40, "prompt_tokens": 1400, "prompt_tokens_details": {"cached_tokens": 0}});
+    let timings = json!({"cache_n": 0, "prompt_ms": 12.5, "predicted_ms": 80.25});
+    let counts = json!({"choices": [], "usage": usage, "timings": timings});
+    let body = match request.target.as_str() {
+        "/props" => captured("props"),
+        "/v1/models" => captured("v1_models"),
+        "/v1/chat/completions/input_tokens" => json!({"input_tokens": 287}).to_string(),
+        _ => {
+            let events = format!("data: {delta}\n\ndata: {last}\n\ndata: {counts}\n\ndata: [DONE]\n\n");
+            return http(200, "text/event-stream", events.as_bytes());
+        }
+    };
+    http(200, "application/json", body.as_bytes())
+}
+
+/// Two data sources in one process, which sends everything to the receiver of the one: what the other says to its model is
+/// none of that receiver's business, nor what was said before there was another receiver.
+#[tokio::test]
+async fn content_goes_to_nobody_but_the_receiver_that_its_own_data_source_names() {
+    let (_store, mut ours) = empty_store();
+    let [first, second] = [Receiver::http(Manner::Takes).await, Receiver::http(Manner::Takes).await];
+    let (loki, model) = (Canned::speaking(planted).await, Canned::speaking(model).await);
+    ours["rootPath"] = json!(env!("CARGO_MANIFEST_DIR"));
+    ours["modelServers"] = json!([{"name": "assay-demo-q4_0", "url": model.url()}]);
+    let mut theirs = ours.clone();
+    theirs["otlpProtocol"] = json!("http/protobuf");
+    theirs["otlpCaptureContent"] = json!(true);
+    theirs["otlpEndpoint"] = json!(first.url());
+    let mut host = Host::start(ours.clone()).await;
+    host.url = loki.url().to_owned();
+    let asked = json!({"queryType": "analyze", "expr": "{namespace=\"shop\"}", "window": "1h", "prompt": "triage@1"});
+    (host.uid, host.settings) = ("theirs", theirs.clone());
+    host.ask_one(json!({"queryType": "runs"})).await;
+    for (uid, settings) in [("ours", ours), ("theirs", theirs.clone())] {
+        (host.uid, host.settings) = (uid, settings);
+        ask_until(&host, &asked, has_verdict).await;
+    }
+    theirs["otlpEndpoint"] = json!(second.url());
+    (host.settings, host.updated) = (theirs, 2);
+    host.ask_one(json!({"queryType": "runs"})).await;
+    host.stop().await;
+    let said = |receiver: &Receiver| {
+        let logs = receiver.arrived().logs;
+        logs.iter().filter(|log| log.event_name == "gen_ai.client.inference.operation.details").count()
+    };
+    let asked = model.requests().iter().filter(|request| request.target == "/v1/chat/completions").count();
+    assert_eq!(asked, 2, "each data source asked its model");
+    assert!(said(&first) <= 1, "what was said by another data source was sent");
+    assert_eq!(said(&second), 0, "what was said before was sent");
+}
+
+#[tokio::test]
+async fn content_goes_where_its_data_source_names_a_receiver() {
+    let (_store, mut settings) = empty_store();
+    let receiver = Receiver::http(Manner::Takes).await;
+    let (loki, model) = (Canned::speaking(planted).await, Canned::speaking(model).await);
+    let more = json!({
+        "rootPath": env!("CARGO_MANIFEST_DIR"), "modelServers": [{"name": "assay-demo-q4_0", "url": model.url()}],
+        "otlpProtocol": "http/protobuf", "otlpCaptureContent": true, "otlpEndpoint": receiver.url(),
+    });
+    settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let mut host = Host::start(settings).await;
+    host.url = loki.url().to_owned();
+    let asked = json!({"queryType": "analyze", "expr": "{namespace=\"shop\"}", "window": "1h", "prompt": "triage@1"});
+    ask_until(&host, &asked, has_verdict).await;
+    host.stop().await;
+    let logs = receiver.arrived().logs;
+    let said = logs.iter().find(|log| log.event_name == "gen_ai.client.inference.operation.details").unwrap();
+    assert!(attributes(&said.attributes)["gen_ai.input.messages"].contains(CANARY));
 }

@@ -19,9 +19,6 @@ use crate::plugin::query::macros::{Macros, expand};
 use crate::stream::TimeRange;
 use crate::telemetry;
 
-/// How long the lines behind a verdict are waited for, where Loki has to be read for them again.
-const EVIDENCE_PATIENCE: Duration = Duration::from_secs(5);
-
 /// The longest window that may be asked for.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
@@ -55,10 +52,7 @@ fn question(ask: &Ask, query: &Query, desk: &Desk) -> Result<(Question, Option<S
     let span = span(ask, query)?;
     let macros = Macros { range: span.range(Utc::now()), length: span.length(), interval: ask.interval };
     let expr = expand(query.expr.trim(), &macros);
-    if logql::selectors(&expr).is_empty() {
-        let message = "field `expr` has no stream selector: give LogQL such as {namespace=\"monitoring\"}";
-        return Err(QueryError::Invalid(message.to_owned()));
-    }
+    logql::gives_lines(&expr).map_err(|reason| QueryError::Invalid(format!("field `expr` {reason}")))?;
     let prompt = match query.prompt.trim() {
         "" | "route" => None,
         id => Some(id.parse().map_err(|message| QueryError::Invalid(format!("field `prompt`: {message}")))?),
@@ -130,9 +124,7 @@ async fn for_panel(ask: &Ask, desk: &Desk, question: &Question) -> Result<Vec<Fr
     let mut verdict = with_remarks(frames::verdict(&ask.instance, &shown(&kept, question)), desk, &kept);
     verdict = with_notices(verdict, &look, &kept);
     verdict.meta.custom = frames::channel(&look.key, matches!(look.refresh, Refresh::UnderWay(_)));
-    let lines = tokio::time::timeout(EVIDENCE_PATIENCE, desk.evidence(question, &kept)).await;
-    let lines = lines.unwrap_or_else(|_| Err("Loki takes long to give them again".to_owned()));
-    Ok(match lines {
+    Ok(match desk.evidence(question, &kept).await {
         Ok(lines) => vec![verdict, evidence(&lines)],
         Err(reason) => {
             vec![verdict.notice(Severity::Info, format!("the cited lines cannot be shown: {reason}"))]
