@@ -22,6 +22,8 @@ pub const FORMAT: u32 = 1;
 
 /// The fewest digits of a hash by which a record is found.
 pub const FEWEST_DIGITS: usize = 8;
+/// The fewest digits of a trace id that are not zeros at its beginning; fewer occur once in four billion ids.
+const FEWEST_TRACE_DIGITS: usize = 24;
 
 /// Who wanted to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -141,8 +143,15 @@ impl Record {
             self.output_hash.as_deref(),
             Some(&*self.question),
         ];
-        needle.len() >= FEWEST_DIGITS && names.into_iter().flatten().any(|name| digits(name).starts_with(&needle))
+        let begins = |name: &str| digits(name).starts_with(&needle);
+        let of_trace = self.trace_id.as_ref().is_some_and(|id| is_trace(id, &needle));
+        needle.len() >= FEWEST_DIGITS && (of_trace || names.into_iter().flatten().any(begins))
     }
+}
+
+/// Whether these digits are all of a trace id, but for zeros at its beginning: Tempo's search leaves them out.
+pub fn is_trace(id: &str, digits: &str) -> bool {
+    digits.len() >= FEWEST_TRACE_DIGITS && id.trim_start_matches('0') == digits.trim_start_matches('0')
 }
 
 /// The digits of a hash, without what says how it was made.

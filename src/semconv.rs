@@ -174,6 +174,8 @@ pub const FRAME_BYTES: &str = "assay.frame.bytes";
 pub const PURPOSE: &str = "assay.live.purpose";
 /// Whether the last verdict stands because the logs have kept their shape.
 pub const REUSED: &str = "assay.live.reused";
+/// Event: how a live question ended.
+pub const ANSWER: &str = "assay.live.answer";
 /// What the guard does about a query over a limit: `off`, `warn` or `enforce`.
 pub const GUARD_MODE: &str = "assay.guard.mode";
 /// What it said: `pass`, `warn` or `refuse`.

@@ -14,15 +14,13 @@ use serde_json::{Value, json};
 use super::eval::{StoreArgs, pass_over};
 use super::exit;
 use super::output::paint;
-use crate::ledger::Record;
+use crate::ledger::{Record, is_trace};
 use crate::run::{CaseResult, Plan, Run};
 use crate::store::{Ledger, Store};
 use rebuild::Rebuilt;
 
 /// The fewest digits of a hash that are taken.
 const FEWEST_DIGITS: usize = 8;
-/// Digits of a trace id.
-const TRACE_DIGITS: usize = 32;
 /// Most answers that are shown.
 const MOST: usize = 20;
 
@@ -45,7 +43,7 @@ pub(super) struct Why {
 #[derive(Debug, PartialEq)]
 enum What<'a> {
     Case(&'a str, &'a str),
-    /// Lower-case digits; 32 of them are a trace id or the beginning of a hash.
+    /// Lower-case digits, of a trace id or of the beginning of a hash.
     Digits(String),
 }
 
@@ -69,8 +67,7 @@ impl<'a> What<'a> {
             Self::Case(_, case) => row.answer.case == *case,
             Self::Digits(digits) => {
                 let hash = row.answer.asked.rendered_hash.rsplit(':').next().unwrap_or_default();
-                let of_trace = digits.len() == TRACE_DIGITS && row.answer.trace_id.as_ref() == Some(digits);
-                of_trace || hash.starts_with(digits)
+                row.answer.trace_id.as_ref().is_some_and(|id| is_trace(id, digits)) || hash.starts_with(digits)
             }
         }
     }

@@ -115,6 +115,9 @@ fn a_record_is_found_by_trace_question_and_hashes_but_not_by_a_few_digits() {
     for name in ["", "4bf92f3", "aaaabbbbcccd", "sha256:"] {
         assert!(!record.is_named(name), "{name}");
     }
+    let early = Record { trace_id: Some("00117a7a32813b3c6d4e0e16e682ca1f".to_owned()), ..record };
+    assert!(early.is_named("117a7a32813b3c6d4e0e16e682ca1f"), "as Tempo's search shows it");
+    assert!(!early.is_named("17a7a32813b3c6d4e0e16e682ca1f"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The span of a live question, and the event that says how it ended: names, hashes and classes, and no text.
 
 use tracing::field::Empty;
-use tracing::{Span, info_span};
+use tracing::{Level, Span, info_span};
 
 use super::failure::Failure;
 use super::record::Done;
@@ -29,11 +29,10 @@ pub(super) fn answered(span: &Span, purpose: Purpose, result: &Result<Done, Fail
         Err(failure) => {
             let status = failure.status().to_string();
             failed(span, &status);
-            tracing::info!(
+            tracing::event!(name: semconv::ANSWER, Level::INFO, {
                 { semconv::PURPOSE } = purpose.as_str(),
                 { semconv::ERROR_TYPE } = status,
-                "a question has no verdict"
-            );
+            }, "a question has no verdict");
             return;
         }
     };
@@ -43,7 +42,7 @@ pub(super) fn answered(span: &Span, purpose: Purpose, result: &Result<Done, Fail
     }
     let prompt: Option<PromptId> = record.asked.prompt.parse().ok();
     let verdict = record.verdict.as_ref();
-    tracing::info!(
+    tracing::event!(name: semconv::ANSWER, Level::INFO, {
         { semconv::PURPOSE } = purpose.as_str(),
         { semconv::REUSED } = record.reused,
         { gen_ai::PROMPT_NAME } = prompt.as_ref().map(|id| id.name.as_str()),
@@ -52,6 +51,5 @@ pub(super) fn answered(span: &Span, purpose: Purpose, result: &Result<Done, Fail
         { semconv::VERDICT_CLASS } = record.class.as_str(),
         { semconv::VERDICT_SEVERITY } = verdict.map(|verdict| verdict.severity.as_str()),
         { semconv::VERDICT_ROOT_CAUSE } = verdict.map(|verdict| verdict.root_cause.as_str()),
-        "a question was answered"
-    );
+    }, "a question was answered");
 }

@@ -131,6 +131,7 @@ async fn a_live_answer_is_one_trace_from_grafana_to_loki_and_back_and_says_no_wo
     assert!(loki.requests().iter().all(|request| request.head.contains(&told)), "Loki was not told the trace");
     assert!(arrived.metrics.iter().any(|metric| metric.name == "assay.verdicts"));
     let told = arrived.logs.iter().find(|log| log.span_id == answer.span_id).unwrap();
+    assert_eq!(told.event_name, "assay.live.answer");
     let told = attributes(&told.attributes);
     assert_eq!((&*told["assay.verdict.root_cause"], &*told["gen_ai.prompt.name"]), ("disk_full", "triage"));
 
