@@ -145,7 +145,7 @@ impl Route {
             reasons.push(format!("the digest has /{content}/"));
         }
         if reasons.is_empty() {
-            reasons.push("matches every window".to_owned());
+            reasons.push("it matches every window".to_owned());
         }
         (true, format!("{}; prompt {}", reasons.join("; "), self.prompt))
     }

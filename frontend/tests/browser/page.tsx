@@ -204,7 +204,7 @@ function Frame({ frame }: { frame: DataFrame }) {
         </p>
       ))}
       {shown && (
-        <Table data={shown} width={1180} height={Math.min(360, 44 + 36 * frame.length)} enableSharedCrosshair={false} />
+        <Table data={shown} width={1500} height={Math.min(360, 44 + 36 * frame.length)} enableSharedCrosshair={false} />
       )}
     </section>
   );
@@ -251,7 +251,7 @@ async function main() {
   createRoot(document.getElementById('root') as HTMLElement).render(
     <ThemeContext.Provider value={theme}>
       <GlobalStyles />
-      <main style={{ width: 1200, padding: 16, background: theme.colors.background.primary }}>
+      <main style={{ width: 1532, padding: 16, background: theme.colors.background.primary }}>
         <h1 style={{ fontSize: 18 }}>{plugin.name}</h1>
         {view === 'config' && <Config editor={ConfigEditor} datasource={datasource} first={options} />}
         {view === 'query' && <Query editor={QueryEditor} datasource={datasource} app={app} />}

@@ -114,7 +114,7 @@ try {
     args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
   });
   // One context, so that the page's several megabytes are read and compiled once.
-  const context = await browser.newContext({ viewport: { width: 1240, height: 900 }, reducedMotion: 'reduce' });
+  const context = await browser.newContext({ viewport: { width: 1548, height: 900 }, reducedMotion: 'reduce' });
   const only = process.argv[2];
   for (const [name, scenario] of Object.entries(scenarios).filter(([name]) => !only || name.includes(only))) {
     const page = await context.newPage();

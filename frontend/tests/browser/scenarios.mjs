@@ -251,7 +251,7 @@ export const scenarios = {
     await page.keyboard.type('check');
     await page.getByRole('option', { name: 'checkout-api' }).waitFor();
     await accessible(page);
-    await shot(it, 'completion-dark', { x: 0, y: 0, width: 1240, height: 420 });
+    await shot(it, 'completion-dark', { x: 0, y: 0, width: 1548, height: 420 });
     await page.keyboard.press('Enter');
     assert.equal(await expr.inputValue(), '{app="checkout-api"}');
     await expr.blur();
@@ -273,7 +273,7 @@ export const scenarios = {
     await option.waitFor();
     assert.match(await option.textContent(), /root cause 0\.\d\d \[0\.\d\d, 0\.\d\d\] · released/);
     await accessible(page);
-    await shot(it, 'prompts-dark', { x: 0, y: 0, width: 1240, height: 560 });
+    await shot(it, 'prompts-dark', { x: 0, y: 0, width: 1548, height: 560 });
     await option.click();
     await page.getByText('chosen in the query').waitFor();
     quiet(it.complaints);
@@ -291,7 +291,7 @@ export const scenarios = {
     assert.equal(await page.getByTestId('frame-progress').count(), 0);
     await page.getByText(/about .* entries/).waitFor();
     await accessible(page);
-    await shot(it, 'explore-dark', { x: 0, y: 0, width: 1240, height: 640 });
+    await shot(it, 'explore-dark', { x: 0, y: 0, width: 1548, height: 640 });
     quiet(it.complaints);
   },
 
@@ -310,7 +310,7 @@ export const scenarios = {
     assert.match(await page.getByTestId('sentence').textContent(), /compare \$a with \$b/);
     await accessible(page);
     quiet(it.complaints);
-    await shot(it, 'compare-light', { x: 0, y: 0, width: 1240, height: 724 });
+    await shot(it, 'compare-light', { x: 0, y: 0, width: 1548, height: 724 });
   },
 
   'regressions come first, and a case shows its verdict with evidence': async (it) => {
@@ -332,7 +332,7 @@ export const scenarios = {
     await page.mouse.move(0, 600);
     await page.getByRole('tooltip').waitFor({ state: 'hidden' });
     await accessible(page);
-    await shot(it, 'verdict-dark', { x: 0, y: 0, width: 1240, height: 640 });
+    await shot(it, 'verdict-dark', { x: 0, y: 0, width: 1548, height: 640 });
     quiet(it.complaints);
   },
 
@@ -341,7 +341,7 @@ export const scenarios = {
     await open(it, { view: 'query', query: JSON.stringify({ queryType: 'metrics', anyTime: true }) });
     await page.getByTestId('frame-root_cause').first().waitFor();
     assert.ok((await page.getByTestId('frame-root_cause').count()) > 1);
-    await page.getByRole('button', { name: 'Filter runs' }).click();
+    await page.getByRole('button', { name: 'Filters' }).click();
     await accessible(page);
     await page.getByRole('combobox', { name: 'Arm' }).click();
     await page.getByRole('option', { name: 'rules' }).click();

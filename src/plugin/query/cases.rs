@@ -165,26 +165,34 @@ fn frame(ask: &Ask, run: &Run, before: Option<&Arc<Run>>, metric: Metric, rows: 
         Field::float_or_null(name, values).shown(|config| shown::metric(config, metric))
     };
     let verdicts = Field::text("case", rows.iter().map(|row| &row.first.answer.case));
+    let old = |of: &dyn Fn(&CaseResult) -> Option<String>| -> Vec<Option<String>> {
+        rows.iter().map(|row| of(row.before?.0)).collect()
+    };
+    let narrow = |config| shown::wide(config, 110);
+    let wide = |config| shown::wide(config, 190);
+    // What changed, and from what to what, comes first: the rest may be out of sight.
+    let changed = before.map(|_| {
+        Field::text("change", rows.iter().map(change))
+            .shown(narrow)
+            .shown(|config| config.colours(&[("regression", "red"), ("improvement", "green"), ("only here", "orange")]))
+    });
+    let earlier = before.map(|_| Field::text_or_null("root_cause_before", old(&root_cause)).shown(wide));
     let mut frame = Frame::new("cases", FrameType::Table)
-        .with(verdicts.shown(|config| config.link(shown::to_verdict(&ask.instance))))
+        .with(verdicts.shown(narrow).shown(|config| config.link(shown::to_verdict(&ask.instance))));
+    frame.fields.extend(changed);
+    frame.fields.push(text("true_root_cause", &|row| Some(row.target_root_cause.clone())).shown(wide));
+    frame.fields.push(text("root_cause", &root_cause).shown(wide));
+    frame.fields.extend(earlier);
+    frame = frame
         .with(text("family", &|row| Some(row.family.clone())))
         .with(text("split", &|row| Some(row.split.as_str().to_owned())))
-        .with(text("true_root_cause", &|row| Some(row.target_root_cause.clone())))
-        .with(text("root_cause", &root_cause))
         .with(text("true_severity", &|row| Some(row.target_severity.to_string())).shown(super::severity_colours))
         .with(text("severity", &severity).shown(super::severity_colours))
         .with(text("outcome", &|row| Some(row.answer.class.to_string())))
         .with(score("score", rows.iter().map(|row| row.score).collect()));
     if let Some(before) = before {
-        let old = |of: &dyn Fn(&CaseResult) -> Option<String>| -> Vec<Option<String>> {
-            rows.iter().map(|row| of(row.before?.0)).collect()
-        };
         frame = frame
-            .with(Field::text("change", rows.iter().map(change)).shown(|config| {
-                config.colours(&[("regression", "red"), ("improvement", "green"), ("only here", "orange")])
-            }))
             .with(score("score_before", rows.iter().map(|row| row.before?.1).collect()))
-            .with(Field::text_or_null("root_cause_before", old(&root_cause)))
             .with(Field::text_or_null("outcome_before", old(&|row| Some(row.answer.class.to_string()))));
         let changed = |word: &str| rows.iter().filter(|row| change(row) == word).count();
         let text = format!(
