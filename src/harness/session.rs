@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{TimeDelta, Utc};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tracing::{Instrument, Span};
@@ -84,12 +84,10 @@ impl<'i> Session<'i> {
         launcher: &Launcher,
     ) -> Result<Self, HarnessError> {
         let shelf = installation.shelf(&experiment.dataset)?;
-        for arm in &experiment.arms {
-            plan::pipeline(installation, &shelf.manifest, arm)?;
-        }
+        plan::check(installation, experiment, &shelf)?;
         let specs = specs(installation, experiment)?;
         let backends = Backends::start(&specs, launcher).await?;
-        let mut started = unused_moment(store, Utc::now()).await?;
+        let mut started = plan::unused_moment(store, Utc::now()).await?;
         let mut plans = plan::plans(installation, experiment, &shelf.manifest, &backends, started)?;
         // A harness that began in the same moment may have been quicker.
         while !store.claim_plan(&plans[0]).await? {
@@ -344,17 +342,6 @@ impl RunState {
         let repeats = self.plan.experiment.repeats;
         question.repeat < repeats && !self.journal.is_finished(question.number(repeats))
     }
-}
-
-/// `now`, or the next moment that no session in the store is named after: a wall clock that was set back, or a second
-/// harness, must not lead into another session's runs.
-async fn unused_moment(store: &Store, now: DateTime<Utc>) -> Result<DateTime<Utc>, HarnessError> {
-    let ids = store.ids().await?;
-    let mut moment = now;
-    while ids.iter().any(|id| id.starts_with(&plan::session_name(moment))) {
-        moment += TimeDelta::milliseconds(1);
-    }
-    Ok(moment)
 }
 
 fn specs<'a>(installation: &'a Installation, experiment: &Experiment) -> Result<Vec<&'a ModelSpec>, HarnessError> {
