@@ -226,7 +226,7 @@ pub struct RunRecord {
     pub plan: Plan,
     /// When its last answer arrived.
     pub finished: DateTime<Utc>,
-    /// How often it was interrupted and resumed.
+    /// How often it was interrupted and resumed; a session that ended before its first answer is not counted.
     pub resumed: u32,
     /// Outcome classes over all answers.
     pub classes: Classes,

@@ -35,7 +35,9 @@ fn a_touched_dataset_does_not_load() {
 #[test]
 fn verify_names_what_gives_the_answer_away_or_contradicts_itself() {
     for (from, to, expected) in [
-        ("no space left", "seen in disk-full-test", "carries the label"),
+        ("no space left", "seen in disk-full-test", "entry 1 carries the label `disk_full`"),
+        ("no space left", "pod c-1: no space left", "entry 1 carries the name of its capture, `c-1`"),
+        ("\"app\":\"prometheus\"", "\"app\":\"disk-full\"", "stream 0 carries the label `disk_full`"),
         ("\"disk_full\"", "\"disk_fool\"", "not a label"),
         ("\"decisive\":[1]", "\"decisive\":[]", "0 decisive entries"),
         ("\"disk_full\"", "\"none\"", "`none` with severity error"),
@@ -46,6 +48,13 @@ fn verify_names_what_gives_the_answer_away_or_contradicts_itself() {
         assert!(found.contains(expected), "{expected}: {found}");
         assert!(found.contains("golden/g/cases.jsonl:1"), "{found}");
     }
+}
+
+#[test]
+fn every_right_answer_is_looked_for_and_only_whole_names() {
+    let accepting = CASE.replace("\"components\"", "\"accept\":[\"rate_limited\"],\"components\"");
+    assert!(defects(&accepting.replace("no space left", "it is rate-limited")).contains("label `rate_limited`"));
+    assert_eq!(defects(&CASE.replace("no space left", "abc-12, c-1x")), "", "not the capture `c-1`");
 }
 
 #[test]

@@ -16,12 +16,27 @@ pub fn verify(folder: &str, dataset: &Dataset, ontology: &Ontology) -> Vec<Probl
         problems.push(Problem::new(format!("{folder}/dataset.toml"), message).in_field("ontology"));
     }
     for (line, case) in (1..).zip(&dataset.cases) {
-        let found = target_defects(case, ontology).into_iter().chain(leaks(case)).chain(review_defects(case, ontology));
-        problems.extend(found.map(|(field, message)| {
-            Problem::new(&file, format!("case {}: {message}", case.id)).at_line(line).in_field(field)
-        }));
+        problems.extend(unsound(&file, line, case, ontology));
+        problems.extend(named(&file, line, case, review_defects(case, ontology)));
     }
     problems
+}
+
+/// What makes figures over a case meaningless, whoever answers for it: a label that nobody defined, a target that
+/// contradicts itself, an answer that is given away.
+pub fn unsound(file: &str, line: usize, case: &Case, ontology: &Ontology) -> Vec<Problem> {
+    named(file, line, case, target_defects(case, ontology).into_iter().chain(leaks(case))).collect()
+}
+
+fn named(
+    file: &str,
+    line: usize,
+    case: &Case,
+    defects: impl IntoIterator<Item = Defect>,
+) -> impl Iterator<Item = Problem> {
+    defects.into_iter().map(move |(field, message)| {
+        Problem::new(file, format!("case {}: {message}", case.id)).at_line(line).in_field(field)
+    })
 }
 
 type Defect = (&'static str, String);
@@ -57,18 +72,33 @@ fn target_defects(case: &Case, ontology: &Ontology) -> Vec<Defect> {
     defects
 }
 
-/// Lines that carry the label itself, in any of its spellings, hand the answer to whoever can copy.
+/// A label that counts as right, in any of its spellings, hands the answer to whoever can copy; the capture's name to
+/// whoever knows another window of it. A prompt shows lines and the labels of their streams.
 fn leaks(case: &Case) -> Vec<Defect> {
-    let label = &case.target.root_cause;
-    if !label.contains('_') {
-        return Vec::new();
-    }
-    let spellings = [label.clone(), label.replace('_', "-")];
-    let leaking = case.window.entries.iter().position(|entry| {
-        let line = entry.line.to_lowercase();
-        spellings.iter().any(|spelling| line.contains(spelling.as_str()))
+    let target = &case.target;
+    let labels = std::iter::once(&target.root_cause).chain(&target.accept).filter(|label| label.contains('_'));
+    let spelled: Vec<_> = labels.flat_map(|label| [(label, label.clone()), (label, label.replace('_', "-"))]).collect();
+    let capture = case.cluster.to_lowercase();
+    let carried = |text: &str| {
+        let text = text.to_lowercase();
+        let label = spelled.iter().find(|(_, spelling)| text.contains(spelling.as_str()));
+        let label = label.map(|(label, _)| format!("the label `{label}`"));
+        label.or_else(|| has_word(&text, &capture).then(|| format!("the name of its capture, `{}`", case.cluster)))
+    };
+    let mut lines = case.window.entries.iter().enumerate();
+    let lines = lines.find_map(|(n, entry)| Some(("entries", format!("entry {n} carries {}", carried(&entry.line)?))));
+    let streams = case.window.streams.iter().enumerate().find_map(|(n, labels)| {
+        let found = labels.0.iter().find_map(|(name, value)| carried(name).or_else(|| carried(value)))?;
+        Some(("streams", format!("stream {n} carries {found}")))
     });
-    leaking.map(|entry| ("entries", format!("entry {entry} carries the label `{label}`"))).into_iter().collect()
+    lines.into_iter().chain(streams).collect()
+}
+
+/// Whether a word stands in a text by itself, and not as a part of another.
+fn has_word(text: &str, word: &str) -> bool {
+    let is_end = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
+    let stands = |at: usize| is_end(text[..at].chars().next_back()) && is_end(text[at + word.len()..].chars().next());
+    !word.is_empty() && text.match_indices(word).any(|(at, _)| stands(at))
 }
 
 fn review_defects(case: &Case, ontology: &Ontology) -> Vec<Defect> {

@@ -139,13 +139,24 @@ impl Backends {
     pub async fn revive(&mut self, name: &str) -> Result<bool, BackendError> {
         let Some(backend) = self.0.get_mut(name) else { return Ok(false) };
         let Some(server) = backend.server.as_ref().filter(|server| server.check().is_err()) else { return Ok(false) };
-        let launch = server.launch().clone();
-        let (server, _) = Server::start(&launch)
+        let (server, _) = server
+            .restart()
             .await
             .map_err(|source| BackendError::Server { model: name.to_owned(), source: Box::new(source) })?;
         backend.client = Some(named(server.client(), &backend.id));
         backend.server = Some(server);
         Ok(true)
+    }
+
+    /// Restarts every managed server that has ended.
+    ///
+    /// # Errors
+    /// As [`Backends::revive`].
+    pub async fn revive_all(&mut self) -> Result<(), BackendError> {
+        for name in self.0.keys().cloned().collect::<Vec<_>>() {
+            self.revive(&name).await?;
+        }
+        Ok(())
     }
 
     /// Stops every managed server.

@@ -1,8 +1,6 @@
 //! What of a journal is also in the bucket, so that a machine that is lost takes few answers along.
 
 use super::error::HarnessError;
-use super::journal::line_of;
-use crate::run::Answer;
 use crate::store::Segments;
 
 /// Answers of a run after which they go to the bucket: the most that a lost machine costs, beside the questions that were
@@ -24,9 +22,9 @@ impl Backup {
         Self { segments, waiting, answers }
     }
 
-    /// Takes an answer that is on disk.
-    pub(super) async fn take(&mut self, answer: &Answer) -> Result<(), HarnessError> {
-        self.waiting.extend(line_of(answer));
+    /// Takes the line of an answer that is on disk.
+    pub(super) async fn take(&mut self, line: &[u8]) -> Result<(), HarnessError> {
+        self.waiting.extend(line);
         self.answers += 1;
         if self.answers < AT_MOST { Ok(()) } else { self.flush().await }
     }

@@ -50,9 +50,9 @@ pub async fn forecast(
     experiment: &Experiment,
 ) -> Result<Vec<Forecast>, HarnessError> {
     let shelf = installation.shelf(&experiment.dataset)?;
+    plan::check(installation, experiment, &shelf)?;
     let mut specs = BTreeMap::new();
     for arm in &experiment.arms {
-        plan::pipeline(installation, &shelf.manifest, arm)?;
         let refuse = |reason| HarnessError::Arm { arm: arm.name.clone(), reason };
         specs.insert(arm.model.clone(), installation.models.get(&arm.model).map_err(refuse)?);
     }

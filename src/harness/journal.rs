@@ -8,6 +8,9 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
 use crate::run::Answer;
 
 /// Why a journal cannot be used.
@@ -56,6 +59,15 @@ pub struct Journal {
     sound: u64,
     /// The newest answer to each question, by the question's number.
     entries: Vec<Option<Entry>>,
+    /// How often the run had been resumed when an answer was asked for: the most of all lines, written into the next.
+    resumed: u32,
+}
+
+/// What a line says beside its answer.
+#[derive(Deserialize)]
+struct Beside {
+    #[serde(default)]
+    resumed: u32,
 }
 
 impl Journal {
@@ -92,16 +104,20 @@ impl Journal {
 
     fn locked(path: &Path, questions: usize) -> Result<Self, JournalError> {
         let io = |source| JournalError::Io { path: path.to_owned(), source };
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(io)?;
-        }
+        let is_new = !path.exists();
+        let folder = path.parent().unwrap_or(path);
+        let known = folder.ancestors().find(|folder| folder.is_dir()).map(Path::to_owned);
+        std::fs::create_dir_all(folder).map_err(io)?;
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(JournalError::Locked { path: path.to_owned() }),
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }
-        Ok(Self { file, path: path.to_owned(), sound: 0, entries: vec![None; questions] })
+        if is_new {
+            sync_folders(folder, known.as_deref()).map_err(io)?;
+        }
+        Ok(Self { file, path: path.to_owned(), sound: 0, entries: vec![None; questions], resumed: 0 })
     }
 
     /// Appends the lines of `copy` that are not there; gives those that are and that it lacks.
@@ -129,7 +145,8 @@ impl Journal {
                 break;
             }
             if !text.is_empty() {
-                let answer = self.parsed(&text, line)?;
+                let (answer, Beside { resumed }): (Answer, _) = (self.parsed(&text, line)?, self.parsed(&text, line)?);
+                self.resumed = self.resumed.max(resumed);
                 if let Some(entry) = number(&answer.case, answer.repeat).and_then(|at| self.entries.get_mut(at)) {
                     *entry = Some(Entry { start: self.sound, length: text.len(), finished: answer.is_finished() });
                 }
@@ -140,7 +157,7 @@ impl Journal {
         end.map(|_| ()).map_err(|source| self.io(source))
     }
 
-    fn parsed(&self, text: &[u8], line: usize) -> Result<Answer, JournalError> {
+    fn parsed<T: DeserializeOwned>(&self, text: &[u8], line: usize) -> Result<T, JournalError> {
         serde_json::from_slice(text).map_err(|error| JournalError::Damaged {
             path: self.path.clone(),
             line,
@@ -150,6 +167,12 @@ impl Journal {
 
     fn io(&self, source: io::Error) -> JournalError {
         JournalError::Io { path: self.path.clone(), source }
+    }
+
+    /// Says that the run is resumed; gives how often it has been, each time with an answer at least.
+    pub fn resume(&mut self) -> u32 {
+        self.resumed += 1;
+        self.resumed
     }
 
     /// Whether a question has its answer.
@@ -174,13 +197,13 @@ impl Journal {
         self.parsed(&text, 0).map(Some)
     }
 
-    /// Appends an answer to a question and waits until it is on disk. A failed write is taken back, so that the journal
-    /// stays whole.
+    /// Appends an answer to a question and waits until it is on disk; gives its line. A failed write is taken back, so
+    /// that the journal stays whole.
     ///
     /// # Errors
     /// A full or failing disk.
-    pub fn append(&mut self, number: usize, answer: &Answer) -> Result<(), JournalError> {
-        let line = line_of(answer);
+    pub fn append(&mut self, number: usize, answer: &Answer) -> Result<Vec<u8>, JournalError> {
+        let line = line_of(answer, self.resumed);
         let entry = Entry { start: self.sound, length: line.len() - 1, finished: answer.is_finished() };
         let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
         if let Err(source) = written {
@@ -192,8 +215,26 @@ impl Journal {
         if let Some(place) = self.entries.get_mut(number) {
             *place = Some(entry);
         }
-        Ok(())
+        Ok(line)
     }
+}
+
+/// Puts the name of a new journal on disk, and the names of the folders that were made for it below `known`.
+#[cfg(unix)]
+fn sync_folders(folder: &Path, known: Option<&Path>) -> io::Result<()> {
+    for folder in folder.ancestors() {
+        File::open(folder)?.sync_all()?;
+        if Some(folder) == known {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Other systems sync no folder.
+#[cfg(not(unix))]
+fn sync_folders(_: &Path, _: Option<&Path>) -> io::Result<()> {
+    Ok(())
 }
 
 fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -201,8 +242,12 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// An answer as it stands in a journal.
-pub(super) fn line_of(answer: &Answer) -> Vec<u8> {
+fn line_of(answer: &Answer, resumed: u32) -> Vec<u8> {
     let mut line = serde_json::to_vec(answer).expect("an answer has no map with non-string keys");
+    if resumed > 0 {
+        line.pop();
+        line.extend(format!(",\"resumed\":{resumed}}}").bytes());
+    }
     line.push(b'\n');
     line
 }
@@ -275,7 +320,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
         let [a, b, c] =
-            [("a", Class::Ok), ("b", Class::InfraError), ("b", Class::Ok)].map(|(c, k)| line_of(&answer(c, k)));
+            [("a", Class::Ok), ("b", Class::InfraError), ("b", Class::Ok)].map(|(c, k)| line_of(&answer(c, k), 0));
         // Here `a`, then `b` in vain and the beginning of a line; there `a` and `b`.
         std::fs::write(&path, [&a[..], &b, b"{\"case\""].concat()).unwrap();
         let copy = [&a[..], &c].concat();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::backend::Backends;
 use super::environment::environment;
@@ -10,15 +10,27 @@ use super::error::HarnessError;
 use crate::digest;
 use crate::experiment::{Arm, Choice, Experiment};
 use crate::golden::Manifest;
-use crate::installation::Installation;
+use crate::installation::{Installation, Shelf};
 use crate::prompt::{Prompt, PromptId};
 use crate::redact;
 use crate::run::{DatasetId, FORMAT, PipelineId, Plan};
 use crate::score;
+use crate::store::Store;
 
 /// The name of a session that starts at `started`; the ids of its runs begin with it.
 pub(super) fn session_name(started: DateTime<Utc>) -> String {
     started.format("%Y%m%dT%H%M%S%3fZ").to_string()
+}
+
+/// `now`, or the next moment that no session in the store is named after: a wall clock that was set back, or a second
+/// harness, must not lead into another session's runs.
+pub(super) async fn unused_moment(store: &Store, now: DateTime<Utc>) -> Result<DateTime<Utc>, HarnessError> {
+    let ids = store.ids().await?;
+    let mut moment = now;
+    while ids.iter().any(|id| id.starts_with(&session_name(moment))) {
+        moment += TimeDelta::milliseconds(1);
+    }
+    Ok(moment)
 }
 
 /// One plan per arm. `started` gives the ids, so that runs of one session sort together.
@@ -52,6 +64,16 @@ pub(super) fn plans(
         })
     };
     experiment.arms.iter().map(plan).collect()
+}
+
+/// Refuses what cannot be run or would prove nothing, before a model is started.
+pub(super) fn check(installation: &Installation, experiment: &Experiment, shelf: &Shelf) -> Result<(), HarnessError> {
+    for arm in &experiment.arms {
+        pipeline(installation, &shelf.manifest, arm)?;
+    }
+    // One that is missing was just refused.
+    let ontology = installation.pipeline.prompts.ontologies().get(&shelf.manifest.ontology);
+    Ok(ontology.map_or(Ok(()), |ontology| shelf.check(ontology))?)
 }
 
 pub(super) fn identify(dataset: &Manifest) -> DatasetId {

@@ -87,6 +87,11 @@ impl Lanes {
     pub(super) fn answered(&mut self, lane: usize) {
         self.0[lane].busy -= 1;
     }
+
+    /// A question of this lane is to be asked again, after all others.
+    pub(super) fn again(&mut self, lane: usize, question: Question) {
+        self.0[lane].waiting.push_back(question);
+    }
 }
 
 /// Asks one question, again while the surroundings fail and `patience` lasts, in a trace of its own that leads to `run`.

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{TimeDelta, Utc};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use tokio::time::MissedTickBehavior;
 use tracing::{Instrument, Span};
 
 use super::backend::{Backend, Backends, Launcher};
@@ -27,6 +28,9 @@ use crate::ontology::Ontology;
 use crate::run::{Answer, PipelineId, Plan};
 use crate::store::Store;
 use crate::verdict::Class;
+
+/// How often managed servers are looked after.
+const WATCH: Duration = Duration::from_secs(1);
 
 /// An answer that just arrived, for a progress display.
 #[derive(Debug, Clone, Copy)]
@@ -84,12 +88,10 @@ impl<'i> Session<'i> {
         launcher: &Launcher,
     ) -> Result<Self, HarnessError> {
         let shelf = installation.shelf(&experiment.dataset)?;
-        for arm in &experiment.arms {
-            plan::pipeline(installation, &shelf.manifest, arm)?;
-        }
+        plan::check(installation, experiment, &shelf)?;
         let specs = specs(installation, experiment)?;
         let backends = Backends::start(&specs, launcher).await?;
-        let mut started = unused_moment(store, Utc::now()).await?;
+        let mut started = plan::unused_moment(store, Utc::now()).await?;
         let mut plans = plan::plans(installation, experiment, &shelf.manifest, &backends, started)?;
         // A harness that began in the same moment may have been quicker.
         while !store.claim_plan(&plans[0]).await? {
@@ -98,7 +100,7 @@ impl<'i> Session<'i> {
         }
         let mut runs = Vec::with_capacity(plans.len());
         for plan in plans {
-            let run = RunState::open(store, &shelf, plan, 0).await?;
+            let run = RunState::open(store, &shelf, plan, false).await?;
             store.put_plan(&run.plan).await?;
             runs.push(run);
         }
@@ -120,7 +122,7 @@ impl<'i> Session<'i> {
         // The locks first: a second harness on the same runs is turned away before it starts a server.
         let mut runs = Vec::with_capacity(plans.len());
         for plan in plans {
-            runs.push(RunState::open(store, &shelf, plan, 1).await?);
+            runs.push(RunState::open(store, &shelf, plan, true).await?);
         }
         let specs: Vec<&ModelSpec> = runs.iter().map(|run| &run.plan.model.spec).collect();
         let backends = Backends::start(&specs, launcher).await?;
@@ -176,7 +178,8 @@ impl<'i> Session<'i> {
         let mut done: Vec<usize> = self.runs.iter().map(|run| run.journal.finished()).collect();
         observer.planned(&plans, &done, total);
         let mut lanes = Lanes::new(self.open_questions(), &plans);
-        let mut interrupt = std::pin::pin!(interrupt);
+        let (mut interrupt, mut watch) = (std::pin::pin!(interrupt), tokio::time::interval(WATCH));
+        watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failures: BTreeMap<String, u32> = BTreeMap::new();
         let mut sentry = Sentry::default();
         let shelf = Arc::clone(&self.shelf);
@@ -199,6 +202,11 @@ impl<'i> Session<'i> {
                     None => break,
                 },
                 () = &mut interrupt => return Err(HarnessError::Interrupted),
+                // A question whose server has died is being asked again: it finds the next one at the same address.
+                _ = watch.tick() => {
+                    self.backends.revive_all().await?;
+                    continue;
+                }
             };
             lanes.answered(lane);
             let (arm, number) = (question.arm, question.number(plans[question.arm].experiment.repeats));
@@ -213,7 +221,9 @@ impl<'i> Session<'i> {
             if !answer.is_finished() {
                 self.recognise(model, false, &mut sentry).await?;
             }
-            self.weigh(model, &answer, &mut failures).await?;
+            if self.weigh(model, &answer, &mut failures).await? {
+                lanes.again(lane, question);
+            }
             for model in sentry.due(false) {
                 self.recognise(&model, false, &mut sentry).await?;
             }
@@ -281,30 +291,29 @@ impl<'i> Session<'i> {
         questions
     }
 
-    /// Revives a dead server, and gives up where failures do not end.
+    /// Revives a dead server, and gives up where failures do not end; whether it revived one.
     async fn weigh(
         &mut self,
         model: &str,
         answer: &Answer,
         failures: &mut BTreeMap<String, u32>,
-    ) -> Result<(), HarnessError> {
+    ) -> Result<bool, HarnessError> {
         let in_a_row = failures.entry(model.to_owned()).or_default();
         if answer.is_finished() {
             *in_a_row = 0;
-            return Ok(());
+            return Ok(false);
         }
         *in_a_row += 1;
         if *in_a_row >= GIVE_UP_AFTER {
             let reason = answer.reason.clone().unwrap_or_default();
             return Err(HarnessError::GaveUp { model: model.to_owned(), reason });
         }
-        self.backends.revive(model).await?;
-        Ok(())
+        Ok(self.backends.revive(model).await?)
     }
 }
 
 impl RunState {
-    async fn open(store: &Store, shelf: &Shelf, plan: Plan, resumed: u32) -> Result<Self, HarnessError> {
+    async fn open(store: &Store, shelf: &Shelf, plan: Plan, again: bool) -> Result<Self, HarnessError> {
         let cases: HashMap<&str, usize> = shelf.ids().zip(0..).collect();
         let repeats = plan.experiment.repeats;
         let number = |case: &str, repeat: u32| {
@@ -312,7 +321,7 @@ impl RunState {
             (repeat < repeats).then(|| question.number(repeats))
         };
         let (path, questions) = (store.folder(&plan.id).join("journal.jsonl"), cases.len() * repeats as usize);
-        let (journal, backup) = match store.segments(&plan.id).await? {
+        let (mut journal, backup) = match store.segments(&plan.id).await? {
             None => (Journal::open(&path, questions, number)?, None),
             Some((segments, lines)) => {
                 let (journal, lacking) = Journal::open_with(&path, &lines, questions, number)?;
@@ -321,14 +330,15 @@ impl RunState {
         };
         // Whoever held the lock until now may have finished it.
         store.unpublished(&plan.id).await?;
+        let resumed = if again { journal.resume() } else { 0 };
         Ok(Self { plan, journal, backup, resumed, cost: Cost::default() })
     }
 
     /// Puts an answer on disk, and some at a time into the bucket.
     async fn append(&mut self, number: usize, answer: &Answer) -> Result<(), HarnessError> {
-        self.journal.append(number, answer)?;
+        let line = self.journal.append(number, answer)?;
         match &mut self.backup {
-            Some(backup) => backup.take(answer).await,
+            Some(backup) => backup.take(&line).await,
             None => Ok(()),
         }
     }
@@ -344,17 +354,6 @@ impl RunState {
         let repeats = self.plan.experiment.repeats;
         question.repeat < repeats && !self.journal.is_finished(question.number(repeats))
     }
-}
-
-/// `now`, or the next moment that no session in the store is named after: a wall clock that was set back, or a second
-/// harness, must not lead into another session's runs.
-async fn unused_moment(store: &Store, now: DateTime<Utc>) -> Result<DateTime<Utc>, HarnessError> {
-    let ids = store.ids().await?;
-    let mut moment = now;
-    while ids.iter().any(|id| id.starts_with(&plan::session_name(moment))) {
-        moment += TimeDelta::milliseconds(1);
-    }
-    Ok(moment)
 }
 
 fn specs<'a>(installation: &'a Installation, experiment: &Experiment) -> Result<Vec<&'a ModelSpec>, HarnessError> {

@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use sha2::{Digest, Sha256};
 
 use super::{Installation, dataset_folder, read, unreadable};
-use crate::golden::{Case, Coverage, Dataset, Manifest, Reader};
+use crate::golden::{self, Case, Coverage, Dataset, Manifest, Reader};
+use crate::ontology::Ontology;
 use crate::problem::Problem;
 
 /// Where a case stands.
@@ -89,6 +90,19 @@ impl Shelf {
             read.map_err(|_| self.changed(place))?;
             self.parsed(place, &line)
         })
+    }
+
+    /// Holds every case to what a figure over it needs, see [`golden::unsound`].
+    ///
+    /// # Errors
+    /// The first case that falls short.
+    pub fn check(&self, ontology: &Ontology) -> Result<(), Problem> {
+        for (place, case) in self.places.iter().zip(self.cases()) {
+            if let Some(problem) = golden::unsound(&self.name, place.line, &case?, ontology).into_iter().next() {
+                return Err(problem.hint("`assay golden verify` names every defect of a dataset"));
+            }
+        }
+        Ok(())
     }
 
     fn parsed(&self, place: &Place, line: &[u8]) -> Result<Case, Problem> {

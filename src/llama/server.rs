@@ -41,6 +41,7 @@ pub struct Server {
     client: Client,
     alias: String,
     launch: Launch,
+    port: u16,
 }
 
 impl Server {
@@ -66,11 +67,26 @@ impl Server {
     /// # Errors
     /// If the program, the model file or the log file cannot be used.
     pub async fn spawn(launch: &Launch) -> Result<Self, ServerError> {
+        Self::spawn_at(launch, free_port().map_err(ServerError::Control)?).await
+    }
+
+    /// Starts a server that has ended once more, where it listened: whoever asks it again finds it there.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub async fn restart(&self) -> Result<(Self, Identity), ServerError> {
+        let server = Self::spawn_at(&self.launch, self.port).await?;
+        match server.loaded().await {
+            Err(ServerError::Died { tail, .. }) if port_taken(&tail) => Self::start(&self.launch).await,
+            loaded => loaded.map(|identity| (server, identity)),
+        }
+    }
+
+    async fn spawn_at(launch: &Launch, port: u16) -> Result<Self, ServerError> {
         launch.check_model()?;
         let log = |source| ServerError::Log { path: launch.log.clone(), source };
         let output = File::create(&launch.log).map_err(log)?;
         let errors = output.try_clone().map_err(log)?;
-        let port = free_port().map_err(ServerError::Control)?;
         let alias = format!("assay-{}-{}", std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
         let client = Client::new(&format!("http://127.0.0.1:{port}"), launch.api_key.as_ref())?;
         let mut command = command(&launch.program);
@@ -80,7 +96,7 @@ impl Server {
         }
         let program = |source| ServerError::Program { program: launch.program.clone(), source };
         let process = Process::spawn(command).await.map_err(program)?;
-        Ok(Self { process, client, alias, launch: launch.clone() })
+        Ok(Self { process, client, alias, launch: launch.clone(), port })
     }
 
     /// Waits until the model is loaded, and checks that the server is ours and as it was asked for.

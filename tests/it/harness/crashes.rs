@@ -55,9 +55,14 @@ fn a_full_disk_stops_the_run_with_the_journal_whole_and_names_the_way_out() {
     let text = std::fs::read_dir(folder.path("store/runs")).unwrap().flatten().next().unwrap().path();
     assert!(std::fs::read_to_string(text.join("journal.jsonl")).unwrap().ends_with('\n'), "a line is cut");
 
+    // The disk fills up again, and is seen to in the end.
+    let again = limited(&folder, "trap '' XFSZ; ulimit -f 24", folder.command(&["eval", "resume"]));
+    assert_eq!(again.status.code(), Some(1), "{}", stderr(&again));
+    assert!(cases(&folder).0 > lines, "nothing was asked");
     let resumed = folder.assay(&["eval", "resume"]);
     assert!(resumed.status.success(), "{}", stderr(&resumed));
     assert_eq!(cases(&folder), (60, 60), "each question has one answer");
+    assert_eq!(folder.json(&["eval", "show", "rules", "--json"])["resumed"], 2);
 }
 
 /// Fault: killed by a signal while it writes. Injected: a limit on the size of a file that kills, from 1 block to the largest file of a run. Outcome: nothing is published before all of it is; `resume` completes it with each question answered once.

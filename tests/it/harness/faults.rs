@@ -6,7 +6,7 @@ use super::folder::{Folder, stderr};
 use crate::gguf::Habit;
 use crate::llama::{Act, Canned, captured_body, http};
 
-/// Fault: a wrong file of the installation. Injected: twelve edits of experiment, models, routes, prompts, ontology, dataset. Outcome: nothing is asked; file, place, value and the way out are named.
+/// Fault: a wrong file of the installation. Injected: fifteen edits of experiment, models, routes, prompts, ontology, dataset. Outcome: nothing is asked; file, place, value and the way out are named.
 #[test]
 fn files_that_are_wrong_name_place_value_and_way_out() {
     for (file, from, to, expected) in [
@@ -19,6 +19,19 @@ fn files_that_are_wrong_name_place_value_and_way_out() {
         ("models/models.toml", "sha256 = '", "sha256 = '00", "models.toml says 00"),
         ("golden/small/cases.jsonl", "no space left", "no space", "the frozen dataset"),
         ("golden/small/dataset.toml", "total = 4", "total = 5", "state what cases.jsonl contains"),
+        (
+            "golden/small/cases.jsonl",
+            "no space left",
+            "disk-full: no space left",
+            "entry 5 carries the label `disk_full`",
+        ),
+        ("golden/small/cases.jsonl", "\"container\":\"prometheus\"", "\"container\":\"disk-full\"", "stream 0 carries"),
+        (
+            "golden/small/cases.jsonl",
+            "\"summary\"",
+            "\"accept\":[\"disk_fool\"],\"summary\"",
+            "`disk_fool` is not a label",
+        ),
         ("prompts/routes.toml", "name = \"triage\"", "nmae = \"triage\"", "did you mean `name`?"),
         ("prompts/triage/1.md", "{{ digest }}", "{{ digets }}", "did you mean `digest`?"),
         ("prompts/ontology/1.toml", "name = \"none\"", "name = \"nothing\"", "`none` is missing"),
@@ -26,6 +39,10 @@ fn files_that_are_wrong_name_place_value_and_way_out() {
         let folder = Folder::new(4, Habit::Brief);
         std::fs::remove_file(folder.path("prompts/prompts.lock")).ok();
         folder.edit(file, from, to);
+        // What a case must not do is refused where its hash is right, and where nobody states one.
+        if file.ends_with("cases.jsonl") && expected != "the frozen dataset" {
+            folder.edit("golden/small/dataset.toml", "frozen = true", "frozen = false");
+        }
         let output = folder.assay(&["eval", "run", "experiment.toml"]);
         let message = stderr(&output);
         assert!(!output.status.success(), "{file}: {to} was accepted");

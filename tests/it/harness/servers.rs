@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::faults::external;
-use super::folder::{Folder, stderr};
+use super::folder::{Folder, experiment, stderr};
 use crate::gguf::Habit;
 use crate::llama::{Act, Canned, captured_body, http};
 
@@ -101,6 +101,40 @@ async fn a_dataset_that_changes_under_the_run_stops_it() {
     let resumed = folder.assay(&["eval", "resume"]);
     assert!(resumed.status.success(), "{}", stderr(&resumed));
     assert_eq!(folder.journaled().len(), 18, "each question has one answer");
+}
+
+/// The processes that a process started.
+#[cfg(target_os = "linux")]
+fn children(of: u32) -> Vec<u32> {
+    let parent = format!("PPid:\t{of}\n");
+    let pids =
+        std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| std::fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|s| s.contains(&parent)))
+        .collect()
+}
+
+/// Fault: a managed server dies. Injected: SIGKILL of a real llama-server with questions under way, in each profile, with the usual patience and with none. Outcome: it is started again; every question gets its answer in the same session.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_managed_server_that_dies_costs_no_answer() {
+    for (profile, patience) in [("reproducible", "60"), ("throughput", "60"), ("reproducible", "0")] {
+        let folder = Folder::new(24, Habit::Brief);
+        folder.write("experiment.toml", &experiment(profile));
+        let mut command = folder.command(&["eval", "run", "experiment.toml", "--patience", patience]);
+        let mut child =
+            command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        while folder.journaled().len() < 12 {
+            assert!(child.try_wait().unwrap().is_none(), "it ended before its server died");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        for server in children(child.id()) {
+            assert!(std::process::Command::new("kill").args(["-9", &server.to_string()]).status().unwrap().success());
+        }
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{profile}, {patience} s: {}", stderr(&output));
+        let answered = folder.journaled().iter().filter(|line| line["class"] != "infra_error").count();
+        assert_eq!(answered, 72, "{profile}, {patience} s: each question has one answer");
+    }
 }
 
 #[cfg(target_os = "linux")]
