@@ -12,7 +12,7 @@ use tracing::{Instrument, Span};
 use super::backend::{Backend, Backends, Launcher};
 use super::backup::Backup;
 use super::error::{GIVE_UP_AFTER, HarnessError};
-use super::journal::Journal;
+use super::journal::{Journal, Syncing};
 use super::meter::{Cost, Meter};
 use super::plan;
 use super::publish::{Outcome, publish};
@@ -55,6 +55,7 @@ pub struct RunState {
     /// What was planned.
     pub plan: Plan,
     journal: Journal,
+    sync: Syncing,
     /// Where the store is a bucket.
     backup: Option<Backup>,
     resumed: u32,
@@ -143,13 +144,16 @@ impl<'i> Session<'i> {
         let asked = self.ask_all(observer, interrupt).instrument(span).await;
         let backends = std::mem::take(&mut self.backends);
         backends.stop().await;
+        let mut written = Ok(());
         for run in &mut self.runs {
-            // Whatever stopped it is told first; what waits here is on this disk.
+            written = written.and(run.sync.end(&run.journal).await);
             if let Err(error) = run.flush().await {
                 tracing::warn!(%error, run = run.plan.id, "the last answers are on this machine alone");
             }
         }
+        // Whatever stopped it is told first.
         asked?;
+        written?;
         let mut outcomes = Vec::with_capacity(self.runs.len());
         for run in std::mem::take(&mut self.runs) {
             let ontology = self.ontology(&run.plan)?;
@@ -321,12 +325,14 @@ impl RunState {
         };
         // Whoever held the lock until now may have finished it.
         store.unpublished(&plan.id).await?;
-        Ok(Self { plan, journal, backup, resumed, cost: Cost::default() })
+        Ok(Self { plan, journal, sync: Syncing::default(), backup, resumed, cost: Cost::default() })
     }
 
-    /// Puts an answer on disk, and some at a time into the bucket.
+    /// Writes an answer down, once the one before is on disk; some at a time go into the bucket.
     async fn append(&mut self, number: usize, answer: &Answer) -> Result<(), HarnessError> {
+        self.sync.end(&self.journal).await?;
         self.journal.append(number, answer)?;
+        self.sync = Syncing::start(&self.journal)?;
         match &mut self.backup {
             Some(backup) => backup.take(answer).await,
             None => Ok(()),
