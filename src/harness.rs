@@ -1,6 +1,6 @@
 //! The offline harness: runs the arms of an experiment over a golden dataset, and loses nothing.
 //!
-//! Arms are interleaved case by case, so that a drifting machine hits all alike. Every answer is on disk before the
+//! Arms are interleaved case by case, so that a drifting machine hits all alike. Every answer is written down before the
 //! next question is asked; a run that was killed goes on where it stood and asks no finished question again.
 
 mod backend;

@@ -86,6 +86,10 @@ pub fn summarise(rows: &[CaseResult], seed: u64) -> Summary {
     Summary::of(&Tally::of(rows), seed)
 }
 
+/// Metrics that are estimated together. Each holds numbers of every cluster until then, so that all of them at once would
+/// take more memory than what they are made of; these and their weights are added up side by side.
+const AT_A_TIME: usize = 7;
+
 /// The marks of some cases, a slice for each.
 type Cases<'t> = [&'t [Mark]];
 
@@ -107,11 +111,15 @@ fn means<'t>(cases: &Cases<'t>, metric: Metric) -> impl Iterator<Item = (&'t str
 }
 
 fn metrics(cases: &Cases<'_>, seed: u64) -> Metrics {
-    let clustered = |metric: Metric| Some((metric, Clustered::new(means(cases, metric), metric.scale()).ok()?));
-    let measured: Vec<(Metric, Clustered)> = Metric::ALL.into_iter().filter_map(clustered).collect();
-    let values: Vec<&Clustered> = measured.iter().map(|(_, values)| values).collect();
-    let estimates = estimate_each(&values, seed);
-    measured.iter().zip(estimates).filter_map(|((metric, _), estimate)| Some((*metric, estimate?))).collect()
+    let some = |some: &[Metric]| {
+        let clustered = |metric: &Metric| Some((*metric, Clustered::new(means(cases, *metric), metric.scale()).ok()?));
+        let measured: Vec<(Metric, Clustered)> = some.iter().filter_map(clustered).collect();
+        let values: Vec<&Clustered> = measured.iter().map(|(_, values)| values).collect();
+        let estimates = estimate_each(&values, seed);
+        let found = measured.iter().zip(estimates).filter_map(|((metric, _), estimate)| Some((*metric, estimate?)));
+        found.collect::<Vec<_>>()
+    };
+    Metric::ALL.chunks(AT_A_TIME).flat_map(some).collect()
 }
 
 fn pooled(cases: &Cases<'_>, seed: u64) -> Pooled {

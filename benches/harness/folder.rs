@@ -1,7 +1,6 @@
 //! An installation of generated cases, and `assay` run in it.
 
 use std::fmt::Write as _;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -24,7 +23,6 @@ const LOOK: Duration = Duration::from_millis(5);
 /// What `assay` did.
 pub(crate) struct Ran {
     pub(crate) took: Duration,
-    pub(crate) stdout: Vec<u8>,
     /// Peak of its resident memory, in bytes; 0 where the system does not tell.
     pub(crate) peak: u64,
 }
@@ -126,10 +124,7 @@ impl Folder {
         let start = Instant::now();
         let mut child = self.command(arguments).envs(variables.iter().copied()).stdout(Stdio::piped()).spawn()?;
         let mut output = child.stdout.take().context("its output is piped")?;
-        let reader = std::thread::spawn(move || {
-            let mut stdout = Vec::new();
-            output.read_to_end(&mut stdout).map(|_| stdout)
-        });
+        let reader = std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
         let mut most = 0;
         let (status, took) = loop {
             most = most.max(peak(child.id()).unwrap_or_default());
@@ -139,8 +134,8 @@ impl Folder {
             std::thread::sleep(LOOK);
         };
         ensure!(status.success(), "assay {arguments:?} ended with {status}");
-        let stdout = reader.join().map_err(|_| anyhow::anyhow!("the reader failed"))??;
-        Ok(Ran { took, stdout, peak: most })
+        reader.join().map_err(|_| anyhow::anyhow!("the reader failed"))??;
+        Ok(Ran { took, peak: most })
     }
 
     /// Starts the experiment and kills it when its journal has `answers` answers; returns how many it has then.

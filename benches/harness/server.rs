@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use assay::llama::{Launch, Profile, Server};
 use assay::model::{Model, Question};
 use futures::{StreamExt, TryStreamExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::canned::{Canned, http};
 use crate::folder::Folder;
@@ -52,15 +52,26 @@ impl Served {
         Ok(start.elapsed())
     }
 
-    /// Tokens that all questions begin with.
+    /// Tokens that all questions begin with: what a cache can have of every one but the first.
     pub(crate) async fn prefix(&self, questions: &[Question]) -> Result<u32> {
-        let (first, client) = (&questions[0], self.server.client());
-        let shared = |other: &Question| {
-            let same = first.user.char_indices().zip(other.user.chars()).find(|((_, a), b)| a != b);
-            same.map_or(first.user.len(), |((at, _), _)| at)
-        };
-        let least = questions.iter().map(shared).min().unwrap_or_default();
-        Ok(client.count_tokens(&first.system, &first.user[..least]).await?)
+        let mut common: Option<Vec<Value>> = None;
+        for Question { system, user, .. } in questions {
+            let messages = json!([{"role": "system", "content": system}, {"role": "user", "content": user}]);
+            let applied = self.post("/apply-template", json!({"messages": messages})).await?;
+            let content = json!({"content": applied["prompt"], "add_special": true, "parse_special": true});
+            let tokenized = self.post("/tokenize", content).await?;
+            let tokens = tokenized["tokens"].as_array().context("a list of tokens")?;
+            let shared = common.as_ref().map_or(tokens.len(), |common| {
+                common.iter().zip(tokens).take_while(|(known, token)| known == token).count()
+            });
+            common = Some(tokens[..shared].to_vec());
+        }
+        Ok(u32::try_from(common.map_or(0, |common| common.len()))?)
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Result<Value> {
+        let response = reqwest::Client::new().post(format!("{}{path}", self.url)).json(&body).send().await?;
+        Ok(response.error_for_status()?.json().await?)
     }
 
     pub(crate) async fn stop(self) -> Result<()> {

@@ -12,6 +12,7 @@ mod report_page;
 mod reproduce;
 mod run;
 mod score;
+mod table;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -59,6 +60,9 @@ pub(super) enum Command {
     Show {
         /// A run id, the beginning of one, or an arm's name for its newest run.
         run: String,
+        /// Show the metrics of each split or family instead of those of all cases.
+        #[arg(long)]
+        by: Option<table::Subsets>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -118,7 +122,7 @@ pub(super) async fn run(root: &Path, command: &Command) -> Result<ExitCode> {
         Command::Resume(args) => run::resume(root, args).await,
         Command::Report(args) => report_page::write(root, args).await,
         Command::List { json, store } => list::list(&store.open()?, *json).await,
-        Command::Show { run, json, store } => list::show(&store.open()?, run, *json).await,
+        Command::Show { run, by, json, store } => list::show(&store.open()?, run, *by, *json).await,
         Command::Score(args) => score::score(root, args).await,
         Command::Push { run, to, store } => push::push(&store.open()?, run, to).await,
         Command::Compare { a, b, metric, margin, json, store } => {

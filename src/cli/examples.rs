@@ -30,7 +30,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     ("eval resume", "assay eval resume\nassay eval resume 20261123T220203000Z-rules"),
     ("eval list", "assay eval list\nassay eval list --json | jq -r '.[].id'"),
-    ("eval show", "assay eval show rules\nassay eval show 20261123 --json"),
+    ("eval show", "assay eval show rules\nassay eval show triage2-q8 --by split\nassay eval show 20261123 --json"),
     ("eval score", "assay eval score triage2-q8\nassay eval score triage2-q8 --write"),
     (
         "eval gate",

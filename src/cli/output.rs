@@ -104,15 +104,15 @@ pub(super) fn conclusions(text: &str) -> String {
 
 fn painted_conclusions(text: &str) -> String {
     let words = [
-        (" better (", GOOD),
-        (" worse (", BAD),
-        (" equivalent (", DIM),
-        (" cannot tell (", DOUBTFUL),
+        (" better\n", GOOD),
+        (" worse\n", BAD),
+        (" equivalent\n", DIM),
+        (" cannot tell\n", DOUBTFUL),
         (" is better than ", GOOD),
         (" is worse than ", BAD),
     ];
     words.iter().fold(text.to_owned(), |text, (word, style)| {
-        let core = word.trim_end_matches('(').trim();
+        let core = word.trim();
         text.replace(word, &word.replace(core, &coloured(true, *style, core)))
     })
 }
@@ -143,10 +143,10 @@ mod tests {
 
     #[test]
     fn conclusions_are_painted_where_they_stand() {
-        let text = painted_conclusions("m  0.1  better (primary)\n\n[b] is worse than [a]: a better word");
+        let text = painted_conclusions("m  0.1  better\n\n[b] is worse than [a]: a better word");
         assert_eq!(
             text,
-            "m  0.1  \u{1b}[32mbetter\u{1b}[0m (primary)\n\n[b] \u{1b}[1m\u{1b}[31mis worse than\u{1b}[0m [a]: a better word"
+            "m  0.1  \u{1b}[32mbetter\u{1b}[0m\n\n[b] \u{1b}[1m\u{1b}[31mis worse than\u{1b}[0m [a]: a better word"
         );
     }
 

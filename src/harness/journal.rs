@@ -1,4 +1,8 @@
-//! The journal of a run: one line per answer, on disk before the next question is asked.
+//! The journal of a run: one line per answer, written before the next question is asked and on disk before the next
+//! answer is taken.
+//!
+//! What is written outlives this process, and the disk gets it while the next question is being answered: a killed
+//! harness asks nothing again but what was under way, a machine that loses its power at most one more answer.
 //!
 //! What stays in memory of an answer is where it stands; it is read again when it is scored. Where the store is a
 //! bucket, lines also go there, in numbered segments (`Segments`): another machine can then go on.
@@ -10,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::run::Answer;
 
@@ -197,16 +202,15 @@ impl Journal {
         self.parsed(&text, 0).map(Some)
     }
 
-    /// Appends an answer to a question and waits until it is on disk; gives its line. A failed write is taken back, so
-    /// that the journal stays whole.
+    /// Appends an answer to a question; a [`Syncing`] brings it to the disk. Gives its line. A failed write is taken back,
+    /// so that the journal stays whole.
     ///
     /// # Errors
     /// A full or failing disk.
     pub fn append(&mut self, number: usize, answer: &Answer) -> Result<Vec<u8>, JournalError> {
         let line = line_of(answer, self.resumed);
         let entry = Entry { start: self.sound, length: line.len() - 1, finished: answer.is_finished() };
-        let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
-        if let Err(source) = written {
+        if let Err(source) = self.file.write_all(&line) {
             // Whatever part was written would join the next line; if this fails too, open() repairs it.
             let _ = self.file.set_len(self.sound).and_then(|()| self.file.seek(SeekFrom::End(0)));
             return Err(self.io(source));
@@ -235,6 +239,31 @@ fn sync_folders(folder: &Path, known: Option<&Path>) -> io::Result<()> {
 #[cfg(not(unix))]
 fn sync_folders(_: &Path, _: Option<&Path>) -> io::Result<()> {
     Ok(())
+}
+
+/// What was appended last, on its way to the disk.
+#[derive(Debug, Default)]
+pub(super) struct Syncing(Option<JoinHandle<io::Result<()>>>);
+
+impl Syncing {
+    /// Sends what `journal` holds to the disk, on another thread.
+    ///
+    /// # Errors
+    /// A process that may not open any more files.
+    pub(super) fn start(journal: &Journal) -> Result<Self, JournalError> {
+        let file = journal.file.try_clone().map_err(|source| journal.io(source))?;
+        Ok(Self(Some(spawn_blocking(move || file.sync_data()))))
+    }
+
+    /// Waits until it is there.
+    ///
+    /// # Errors
+    /// A full or failing disk.
+    pub(super) async fn end(&mut self, journal: &Journal) -> Result<(), JournalError> {
+        let Some(under_way) = self.0.take() else { return Ok(()) };
+        let synced = under_way.await.unwrap_or_else(|failed| Err(io::Error::other(failed)));
+        synced.map_err(|source| journal.io(source))
+    }
 }
 
 fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {

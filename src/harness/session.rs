@@ -13,7 +13,7 @@ use tracing::{Instrument, Span};
 use super::backend::{Backend, Backends, Launcher};
 use super::backup::Backup;
 use super::error::{GIVE_UP_AFTER, HarnessError};
-use super::journal::Journal;
+use super::journal::{Journal, Syncing};
 use super::meter::{Cost, Meter};
 use super::plan;
 use super::publish::{Outcome, publish};
@@ -59,6 +59,7 @@ pub struct RunState {
     /// What was planned.
     pub plan: Plan,
     journal: Journal,
+    sync: Syncing,
     /// Where the store is a bucket.
     backup: Option<Backup>,
     resumed: u32,
@@ -145,13 +146,16 @@ impl<'i> Session<'i> {
         let asked = self.ask_all(observer, interrupt).instrument(span).await;
         let backends = std::mem::take(&mut self.backends);
         backends.stop().await;
+        let mut written = Ok(());
         for run in &mut self.runs {
-            // Whatever stopped it is told first; what waits here is on this disk.
+            written = written.and(run.sync.end(&run.journal).await);
             if let Err(error) = run.flush().await {
                 tracing::warn!(%error, run = run.plan.id, "the last answers are on this machine alone");
             }
         }
+        // Whatever stopped it is told first.
         asked?;
+        written?;
         let mut outcomes = Vec::with_capacity(self.runs.len());
         for run in std::mem::take(&mut self.runs) {
             let ontology = self.ontology(&run.plan)?;
@@ -331,12 +335,14 @@ impl RunState {
         // Whoever held the lock until now may have finished it.
         store.unpublished(&plan.id).await?;
         let resumed = if again { journal.resume() } else { 0 };
-        Ok(Self { plan, journal, backup, resumed, cost: Cost::default() })
+        Ok(Self { plan, journal, sync: Syncing::default(), backup, resumed, cost: Cost::default() })
     }
 
-    /// Puts an answer on disk, and some at a time into the bucket.
+    /// Writes an answer down, once the one before is on disk; some at a time go into the bucket.
     async fn append(&mut self, number: usize, answer: &Answer) -> Result<(), HarnessError> {
+        self.sync.end(&self.journal).await?;
         let line = self.journal.append(number, answer)?;
+        self.sync = Syncing::start(&self.journal)?;
         match &mut self.backup {
             Some(backup) => backup.take(&line).await,
             None => Ok(()),

@@ -83,8 +83,8 @@ impl Confusion {
 
     /// Agreement beyond chance: 1 is perfect, 0 what the marginals alone would give.
     ///
-    /// 1 - Σ w·observed / Σ w·expected. `None` where chance alone would agree fully: without cases, or when both
-    /// raters used one and the same label throughout.
+    /// 1 - Σ w·observed / Σ w·expected. `None` where nothing can be told from chance: without cases, or where the truth
+    /// is the same label throughout. Kappa is 0 then whatever was predicted, and says nothing about it.
     pub fn kappa(&self, weights: Weights) -> Option<f64> {
         let rows = self.marginal(|matrix, label, other| matrix.count(label, other));
         let columns = self.marginal(|matrix, label, other| matrix.count(other, label));
@@ -97,7 +97,8 @@ impl Confusion {
                 expected += weight * row * column / total;
             }
         }
-        (expected > 0.0).then(|| 1.0 - observed / expected)
+        let varies = rows.iter().filter(|row| **row > 0.0).count() > 1;
+        (varies && expected > 0.0).then(|| 1.0 - observed / expected)
     }
 
     fn marginal(&self, cell: impl Fn(&Self, usize, usize) -> u64) -> Vec<f64> {

@@ -234,11 +234,19 @@ impl Paired {
     }
 
     /// The difference that more than half of the clusters share, which mostly is none; 0 if they share no other.
+    ///
+    /// Only one can have a majority: the one that is left when unlike ones are struck out in pairs (Boyer & Moore 1991,
+    /// *MJRTY: A Fast Majority Vote Algorithm*).
     pub(super) fn usual(&self) -> f64 {
-        let mut differences: Vec<f64> = self.parts.iter().map(|part| part.sum / part.weight).collect();
-        differences.sort_by(f64::total_cmp);
-        let shared = differences.chunk_by(|x, y| x == y).find(|same| 2 * same.len() > differences.len());
-        shared.map_or(0.0, |same| same[0])
+        let differences = || self.parts.iter().map(|part| part.sum / part.weight);
+        let strike = |(left, votes): (f64, usize), next: f64| match votes {
+            0 => (next, 1),
+            _ if left == next => (left, votes + 1),
+            _ => (left, votes - 1),
+        };
+        let (left, _) = differences().fold((0.0, 0), strike);
+        let sharing = differences().filter(|difference| *difference == left).count();
+        if 2 * sharing > self.parts.len() { left } else { 0.0 }
     }
 
     /// How many clusters depart from `usual`, and the share of cases that lie in those above and below it.

@@ -16,12 +16,13 @@
 //! # Layout
 //! [`cluster`] and [`estimate`] (one run), [`mod@compare`] (two), [`arms`] (more than two), [`drift`] (one every night);
 //! [`agreement`], [`mod@quantile`], [`power`], [`multiple`] as their names say; below them `resample`, `signflip`,
-//! `exact` and `special` do the arithmetic, on the two `threads` where there is much of it.
+//! `inversion`, `exact` and `special` do the arithmetic, on the two `threads` where there is much of it.
 
 mod special;
 mod exact;
 mod threads;
 mod resample;
+mod inversion;
 mod signflip;
 pub mod agreement;
 pub mod arms;

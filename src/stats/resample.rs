@@ -81,7 +81,7 @@ impl Clusters {
     }
 
     #[inline]
-    fn draw(&mut self) -> usize {
+    fn draw(&mut self) -> u32 {
         if self.left == 0 {
             self.word = self.next_word();
             self.left = self.per_word;
@@ -89,7 +89,7 @@ impl Clusters {
         self.left -= 1;
         let chosen = u128::from(self.word) * u128::from(self.n);
         self.word = chosen as u64;
-        (chosen >> 64) as usize
+        (chosen >> 64) as u32
     }
 }
 
@@ -102,79 +102,119 @@ pub(super) fn replicates_for(clusters: usize) -> usize {
 
 /// Columns of numbers that are added up side by side.
 const LANES: usize = 8;
-/// A number of each column for every cluster.
-type Lanes = Vec<[f64; LANES]>;
+/// Replicates that are added up side by side: a sum waits for its last addition, and two do not wait for each other.
+const PAIR: usize = 2;
+/// A number of each column for every cluster, each cluster's in one line of the processor's cache.
+type Lanes = Vec<Line>;
+
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line([f64; LANES]);
+
 /// Draws that a thread makes at a time.
 const STRETCH: usize = 1 << 18;
 
-/// Numbers per cluster, to be summed over draws.
-#[derive(Default)]
-struct Columns {
-    columns: Vec<Vec<f64>>,
+/// One number of each cluster.
+#[derive(Clone, Copy)]
+struct Column<'p> {
+    parts: &'p [Part],
+    number: fn(&Part) -> f64,
 }
 
-impl Columns {
+impl Column<'_> {
+    fn at(&self, cluster: usize) -> f64 {
+        (self.number)(&self.parts[cluster])
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        let numbers = |column: &Self| column.parts.iter().map(column.number);
+        numbers(self).eq(numbers(other))
+    }
+}
+
+/// Numbers per cluster, to be summed over draws.
+#[derive(Default)]
+struct Columns<'p>(Vec<Column<'p>>);
+
+impl<'p> Columns<'p> {
     /// The place of a column, which is added unless it is there.
-    fn place(&mut self, column: Vec<f64>) -> usize {
+    fn place(&mut self, parts: &'p [Part], number: fn(&Part) -> f64) -> usize {
+        let column = Column { parts, number };
         // Weights are mostly the same in all statistics.
-        let known = self.columns.iter().position(|known| *known == column);
+        let known = self.0.iter().position(|known| known.is_same(&column));
         known.unwrap_or_else(|| {
-            self.columns.push(column);
-            self.columns.len() - 1
+            self.0.push(column);
+            self.0.len() - 1
         })
     }
 
     /// The sum of each column over the clusters of each replicate.
     fn sums(&self, replicates: usize, seed: u64) -> Vec<Vec<[f64; LANES]>> {
-        let n = self.columns.first().map_or(0, Vec::len);
-        let lanes: Vec<Lanes> = self.columns.chunks(LANES).map(|columns| interleaved(columns, n)).collect();
+        let n = self.0.first().map_or(0, |column| column.parts.len());
+        let lanes: Vec<Lanes> = self.0.chunks(LANES).map(|columns| interleaved(columns, n)).collect();
         let each = (STRETCH / n.max(1)).clamp(1, replicates.max(1));
         let stretch = |at: usize| sums_of(&lanes, n, at * each..((at + 1) * each).min(replicates), seed);
         threads::map(replicates.div_ceil(each), stretch).into_iter().flatten().collect()
     }
 }
 
-fn interleaved(columns: &[Vec<f64>], n: usize) -> Lanes {
-    let value = |lane: usize, at: usize| columns.get(lane).map_or(0.0, |column| column[at]);
-    (0..n).map(|at| std::array::from_fn(|lane| value(lane, at))).collect()
+fn interleaved(columns: &[Column<'_>], n: usize) -> Lanes {
+    let number = |lane: usize, cluster: usize| columns.get(lane).map_or(0.0, |column| column.at(cluster));
+    (0..n).map(|cluster| Line(std::array::from_fn(|lane| number(lane, cluster)))).collect()
 }
 
 /// The sums of some of the replicates. Each is added up in the order of its draws, so that it matters to no bit of it
 /// what else is added up beside it, or on which thread.
 fn sums_of(lanes: &[Lanes], n: usize, replicates: Range<usize>, seed: u64) -> Vec<Vec<[f64; LANES]>> {
     let mut clusters = Clusters::after(n, seed, replicates.start * n);
-    let mut drawn = vec![0; n];
-    let replicate = |_| {
-        drawn.fill_with(|| clusters.draw());
-        lanes.iter().map(|lanes| sum_over(lanes, &drawn)).collect()
-    };
-    replicates.map(replicate).collect()
+    let mut drawn = vec![[0; PAIR]; n];
+    let mut sums = Vec::with_capacity(replicates.len() + 1);
+    for _ in (0..replicates.len()).step_by(PAIR) {
+        for replicate in 0..PAIR {
+            drawn.iter_mut().for_each(|pair| pair[replicate] = clusters.draw());
+        }
+        let (mut first, mut second) = (Vec::with_capacity(lanes.len()), Vec::with_capacity(lanes.len()));
+        for [one, other] in lanes.iter().map(|lanes| sums_over(lanes, &drawn)) {
+            first.push(one);
+            second.push(other);
+        }
+        sums.extend([first, second]);
+    }
+    sums.truncate(replicates.len());
+    sums
 }
 
-fn sum_over(lanes: &Lanes, drawn: &[usize]) -> [f64; LANES] {
-    let mut sums = [0.0; LANES];
-    for at in drawn {
-        for (sum, value) in sums.iter_mut().zip(&lanes[*at]) {
-            *sum += value;
-        }
-    }
-    sums
+/// By itself, because between what draws there are not enough registers for the sums.
+#[inline(never)]
+fn sums_over(lanes: &Lanes, drawn: &[[u32; PAIR]]) -> [[f64; LANES]; PAIR] {
+    let none = ([0.0; LANES], [0.0; LANES]);
+    let (one, other) = drawn.iter().fold(none, |(one, other), [first, second]| {
+        (plus(one, lanes[*first as usize]), plus(other, lanes[*second as usize]))
+    });
+    [one, other]
+}
+
+#[inline]
+fn plus(sums: [f64; LANES], Line(numbers): Line) -> [f64; LANES] {
+    std::array::from_fn(|lane| sums[lane] + numbers[lane])
 }
 
 /// Resamples ratios over equally many clusters.
 fn ratios_of(all: &[&[Part]], replicates: usize, seed: u64) -> Vec<Resampled> {
     let mut columns = Columns::default();
-    let mut place = |parts: &[Part], value: fn(&Part) -> f64| columns.place(parts.iter().map(value).collect());
-    let places: Vec<(usize, usize)> =
-        all.iter().map(|parts| (place(parts, |part| part.sum), place(parts, |part| part.weight))).collect();
+    let places: Vec<(usize, usize)> = all
+        .iter()
+        .map(|parts| (columns.place(parts, |part| part.sum), columns.place(parts, |part| part.weight)))
+        .collect();
     let sums = columns.sums(replicates, seed);
     let of = |replicate: &[[f64; LANES]], place: usize| replicate[place / LANES][place % LANES];
-    let resampled = |(parts, (sum, weight)): (&&[Part], &(usize, usize))| {
-        let drawn = sums.iter().map(|replicate| of(replicate, *sum) / of(replicate, *weight));
+    let resampled = |at: usize| {
+        let (parts, (sum, weight)) = (all[at], places[at]);
+        let drawn = sums.iter().map(|replicate| of(replicate, sum) / of(replicate, weight));
         let all = total(parts);
         Resampled::new(all.sum / all.weight, parts.len(), drawn.filter(|value| value.is_finite()).collect())
     };
-    all.iter().zip(&places).map(resampled).collect()
+    threads::map(all.len(), resampled)
 }
 
 /// How far each replicate of the ratio of sums lies from it, in the replicate's own standard errors; in ascending order.
@@ -187,7 +227,7 @@ pub(super) fn pivots(parts: &[Part], replicates: usize, seed: u64) -> Vec<f64> {
     let centred: Vec<Part> =
         parts.iter().map(|part| Part { sum: part.sum - estimate * part.weight, weight: part.weight }).collect();
     let mut columns = Columns::default();
-    let mut place = |value: fn(&Part) -> f64| columns.place(centred.iter().map(value).collect());
+    let mut place = |value: fn(&Part) -> f64| columns.place(&centred, value);
     let places = [
         place(|part| part.sum),
         place(|part| part.weight),
@@ -247,7 +287,7 @@ impl Resampled {
         let mut clusters = Clusters::new(n, seed);
         let mut drawn = vec![0; n];
         let values = (0..replicates).filter_map(|_| {
-            drawn.fill_with(|| clusters.draw());
+            drawn.fill_with(|| clusters.draw() as usize);
             statistic(&drawn)
         });
         Some(Self::new(estimate, n, values.collect()))
@@ -341,7 +381,7 @@ mod tests {
     fn plain(parts: &[Part], replicates: usize, seed: u64) -> Vec<f64> {
         let mut clusters = Clusters::new(parts.len(), seed);
         let mut replicate = || {
-            let drawn = (0..parts.len()).map(|_| parts[clusters.draw()]);
+            let drawn = (0..parts.len()).map(|_| parts[clusters.draw() as usize]);
             let all = drawn.fold((0.0, 0.0), |all, part| (all.0 + part.sum, all.1 + part.weight));
             all.0 / all.1
         };

@@ -7,6 +7,7 @@
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use super::inversion::two_sided_tail;
 use super::resample::{Purpose, generator};
 
 /// Up to this many clusters with a difference every sign pattern is visited.
@@ -14,6 +15,10 @@ const ENUMERABLE: usize = 18;
 /// Up to this many steps the exact distribution of whole-number sums is built; a tenth of a second without
 /// optimisation.
 const LATTICE_STEPS: usize = 1 << 23;
+/// Beyond it every number is whole, because nothing is left for its fraction.
+const LARGEST_WHOLE: f64 = 1e12;
+/// From this many clusters with a difference on nothing is drawn: the distribution is computed.
+const MANY: usize = 1_000;
 /// Sums of this many clusters are looked up, not added, when patterns are drawn.
 const BLOCK: usize = 8;
 /// Sign patterns of a block.
@@ -29,6 +34,8 @@ const TIE: f64 = 1e-9;
 pub enum Permutation {
     /// Over all sign patterns.
     Exact,
+    /// Over all sign patterns, from the characteristic function of their sum.
+    Inversion,
     /// Over patterns drawn at random, the observed one counted in: (k+1)/(n+1), Phipson & Smyth 2010 (Stat. Appl.
     /// Genet. Mol. Biol. 9:39).
     MonteCarlo,
@@ -39,23 +46,50 @@ pub(super) fn two_sided(differences: &[f64], draws: usize, seed: u64) -> (f64, P
     let sizes: Vec<f64> = differences.iter().map(|value| value.abs()).filter(|size| *size > 0.0).collect();
     let observed = differences.iter().sum::<f64>().abs();
     let tolerance = TIE * sizes.iter().sum::<f64>();
-    if let Some(steps) = lattice(&sizes) {
-        return (exact_on_lattice(&steps, observed / sizes.iter().sum::<f64>()), Permutation::Exact);
+    let lattice = Lattice::of(&sizes);
+    if let Some(Lattice { steps, .. }) = lattice.as_ref().filter(|lattice| lattice.is_affordable()) {
+        return (exact_on_lattice(steps, observed / sizes.iter().sum::<f64>()), Permutation::Exact);
     }
     if sizes.len() <= ENUMERABLE {
         let patterns = 2f64.powi(sizes.len() as i32);
         return (count_patterns(&sizes, 0.0, observed - tolerance) as f64 / patterns, Permutation::Exact);
     }
-    (drawn(&sizes, observed - tolerance, draws, seed), Permutation::MonteCarlo)
+    let step = lattice.map(|lattice| lattice.step());
+    match (sizes.len() >= MANY).then(|| two_sided_tail(&sizes, observed, step)).flatten() {
+        Some(probability) => (probability, Permutation::Inversion),
+        None => (drawn(&sizes, observed - tolerance, draws, seed), Permutation::MonteCarlo),
+    }
 }
 
-/// The sizes as multiples of a common step, where they are: outcomes are, and means of up to twelve repeats of them.
-fn lattice(sizes: &[f64]) -> Option<Vec<usize>> {
-    let whole = |size: f64, parts: f64| (size * parts - (size * parts).round()).abs() < 1e-9;
-    let parts = (1..=12).map(f64::from).find(|parts| sizes.iter().all(|size| whole(*size, *parts)))?;
-    let sum = sizes.iter().sum::<f64>() * parts;
-    let affordable = sum * sizes.len() as f64 <= LATTICE_STEPS as f64;
-    affordable.then(|| sizes.iter().map(|size| (size * parts).round() as usize).collect())
+/// Sizes that are multiples of a common step: outcomes are, and means of up to twelve repeats of them.
+struct Lattice {
+    /// How many of them make one.
+    parts: f64,
+    steps: Vec<usize>,
+}
+
+impl Lattice {
+    fn of(sizes: &[f64]) -> Option<Self> {
+        let whole =
+            |size: f64, parts: f64| (size * parts - (size * parts).round()).abs() < 1e-9 && size < LARGEST_WHOLE;
+        let parts = (1..=12).map(f64::from).find(|parts| sizes.iter().all(|size| whole(*size, *parts)))?;
+        Some(Self { parts, steps: sizes.iter().map(|size| (size * parts).round() as usize).collect() })
+    }
+
+    fn is_affordable(&self) -> bool {
+        let sum: f64 = self.steps.iter().map(|steps| *steps as f64).sum();
+        sum * self.steps.len() as f64 <= LATTICE_STEPS as f64
+    }
+
+    /// The largest that they have in common.
+    fn step(&self) -> f64 {
+        self.steps.iter().fold(0, |common, steps| divisor(common, *steps)) as f64 / self.parts
+    }
+}
+
+/// The greatest common divisor, by Euclid.
+fn divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { divisor(b, a % b) }
 }
 
 /// Builds the distribution of the sum of those sizes that get a minus sign, up to the tail that counts.
@@ -131,4 +165,50 @@ fn all_sums(block: &[f64]) -> [f64; PATTERNS] {
         let signed = |(bit, size): (usize, &f64)| if pattern >> bit & 1 == 1 { *size } else { -size };
         block.iter().enumerate().map(signed).sum()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_computed_is_what_draws_would_show() {
+        let shape: [fn(f64) -> f64; 3] =
+            [|x| 1.0 + (x * 1.7).sin(), |x| (x * 31.0 % 97.0).floor() + 1.0, |x| (x % 40.0).exp()];
+        for (of, scale) in shape.into_iter().zip([1.0, 1.0, 0.2]) {
+            let sizes: Vec<f64> = (0..MANY).map(|n| of(scale * n as f64)).collect();
+            let deviation = sizes.iter().map(|size| size * size).sum::<f64>().sqrt();
+            // Whole numbers have a sum as even or odd as it was without signs.
+            let parity = sizes.iter().sum::<f64>() % 2.0;
+            for z in [0.3, 1.0, 2.0] {
+                let distance = (z * deviation / 2.0).round() * 2.0 + parity;
+                let step = Lattice::of(&sizes).map(|lattice| lattice.step());
+                let computed = two_sided_tail(&sizes, distance, step).unwrap();
+                let drawn = drawn(&sizes, distance * (1.0 - TIE), 20_000, 1);
+                // Four standard errors of the draws.
+                let most = 4.0 * (computed * (1.0 - computed) / 20_000.0).sqrt() + 1e-4;
+                assert!((computed - drawn).abs() < most, "{z}: {computed}, drawn {drawn}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_way_to_a_probability_depends_on_what_there_is() {
+        let of = |differences: &[f64]| two_sided(differences, 99, 1).1;
+        assert_eq!(of(&vec![1.0; MANY]), Permutation::Exact);
+        assert_eq!(of(&[0.1234567; 12]), Permutation::Exact);
+        assert_eq!(of(&vec![1.0; 3 * MANY]), Permutation::Inversion);
+        assert_eq!(of(&vec![0.1234567; MANY - 1]), Permutation::MonteCarlo);
+        let dwarfed: Vec<f64> = (0..MANY).map(|n| if n == 0 { 1e6 } else { (n as f64).sin() }).collect();
+        assert_eq!(of(&dwarfed), Permutation::MonteCarlo);
+    }
+
+    #[test]
+    fn the_common_step_is_the_largest() {
+        let step = |sizes: &[f64]| Lattice::of(sizes).map(|lattice| lattice.step());
+        assert_eq!(step(&[2.0, 4.0, 6.0]), Some(2.0));
+        assert_eq!(step(&[0.5, 1.0]), Some(0.5));
+        assert_eq!(step(&[0.1234567, 1.0]), None);
+        assert_eq!(step(&[1e300, 1.0]), None);
+    }
 }

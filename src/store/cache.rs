@@ -221,7 +221,7 @@ impl Cache {
         }
         let (record, results) = self.bytes(id).await?;
         let answers = record.answers();
-        let tally = self.off_thread(id, move || table::decode::tally(results, answers)).await?;
+        let tally = self.store.off_thread(id, move || table::decode::tally(results, answers)).await?;
         let tallied = Arc::new(Tallied { record, tally });
         keep(&self.tallies, id, &version, Arc::clone(&tallied), tallied.tally.bytes() + version.size as usize);
         Ok(tallied)
@@ -252,7 +252,7 @@ impl Cache {
     async fn decoded(&self, id: &str) -> Result<Run, StoreError> {
         let (record, bytes) = self.bytes(id).await?;
         let answers = record.answers();
-        let results = self.off_thread(id, move || table::decode::rows(bytes, answers)).await?;
+        let results = self.store.off_thread(id, move || table::decode::rows(bytes, answers)).await?;
         Ok(Run { record, results })
     }
 
@@ -265,17 +265,6 @@ impl Cache {
             return Err(self.store.damaged(&key(id, RESULTS), reason));
         }
         self.store.run_bytes(id).await
-    }
-
-    /// Decodes rows where that holds up nobody: a large run takes tens of milliseconds.
-    async fn off_thread<T: Send + 'static>(
-        &self,
-        id: &str,
-        decode: impl FnOnce() -> Result<T, String> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let decoded = tokio::task::spawn_blocking(decode).await;
-        let decoded = decoded.unwrap_or_else(|_| Err("decoding it failed".to_owned()));
-        decoded.map_err(|reason| self.store.damaged(&key(id, RESULTS), reason))
     }
 
     async fn version(&self, id: &str, file: &str) -> Result<Option<Version>, StoreError> {

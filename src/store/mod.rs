@@ -226,9 +226,20 @@ impl Store {
     /// As [`Store::run`].
     pub async fn tallied(&self, id: &str) -> Result<Tallied, StoreError> {
         let (record, bytes) = self.run_bytes(id).await?;
-        let tally = table::decode::tally(bytes, record.answers());
-        let tally = tally.map_err(|reason| self.damaged(&key(id, RESULTS), reason))?;
+        let answers = record.answers();
+        let tally = self.off_thread(id, move || table::decode::tally(bytes, answers)).await?;
         Ok(Tallied { record, tally })
+    }
+
+    /// Decodes rows where that holds up nobody: a large run takes tens of milliseconds.
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        id: &str,
+        decode: impl FnOnce() -> Result<T, String> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let decoded = tokio::task::spawn_blocking(decode).await;
+        let decoded = decoded.unwrap_or_else(|_| Err("decoding it failed".to_owned()));
+        decoded.map_err(|reason| self.damaged(&key(id, RESULTS), reason))
     }
 
     /// A published run's record, and its results as they are stored, held to the record's hash.

@@ -7,7 +7,7 @@ use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use serde_json::json;
 
-use super::{StoreArgs, report};
+use super::{StoreArgs, table};
 use crate::compare::Baseline;
 use crate::problem::did_you_mean;
 use crate::run::FORMAT;
@@ -117,7 +117,7 @@ async fn show(store: &Store, name: &str, json: bool) -> Result<()> {
         "results {}, run.json {}\n{}",
         baseline.results_sha256,
         baseline.record_sha256,
-        report::table(&[&run.record])
+        table::of_runs(&[&run.record])
     );
     Ok(())
 }

@@ -51,7 +51,7 @@ pub(super) async fn dry_run(
 
 fn basis(arm: &Forecast) -> String {
     match (&arm.from, arm.same_questions) {
-        (None, _) => "no earlier run of this model".to_owned(),
+        (None, _) => "no earlier run".to_owned(),
         (Some(run), true) => run.clone(),
         (Some(run), false) => format!("{run} (other questions)"),
     }

@@ -1,15 +1,16 @@
 //! `assay eval list`, `show` and `compare`.
 
 use anyhow::Result;
-use comfy_table::Table;
 use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
 use serde_json::json;
 
-use super::{report, runs};
+use super::runs;
+use super::table::{self, Subsets};
 use crate::cli::output::conclusions;
-use crate::compare::{amount, compare_tallied, difference};
+use crate::compare::{RunComparison, compare_tallied};
 use crate::run::{Plan, RunRecord};
-use crate::score::Metric;
+use crate::score::{Metric, Unit};
 use crate::store::Store;
 
 pub(super) async fn list(store: &Store, json: bool) -> Result<()> {
@@ -63,7 +64,7 @@ fn open_row(plan: &Plan) -> serde_json::Value {
     })
 }
 
-pub(super) async fn show(store: &Store, reference: &str, json: bool) -> Result<()> {
+pub(super) async fn show(store: &Store, reference: &str, by: Option<Subsets>, json: bool) -> Result<()> {
     let run = store.run(&store.find(reference).await?).await?;
     if json {
         println!("{}", serde_json::to_string_pretty(&run.record)?);
@@ -84,7 +85,8 @@ pub(super) async fn show(store: &Store, reference: &str, json: bool) -> Result<(
         println!("cost: {cost}");
     }
     let classes: Vec<String> = run.record.classes.iter().map(|(class, count)| format!("{class} {count}")).collect();
-    println!("outcomes: {}\n\n{}", classes.join(", "), report::table(&[&run.record]));
+    let figures = by.map_or_else(|| table::of_runs(&[&run.record]), |by| table::of_subsets(&run.record, by));
+    println!("outcomes: {}\n\n{figures}", classes.join(", "));
     Ok(())
 }
 
@@ -105,7 +107,8 @@ pub(super) async fn compare(
     margin: Option<f64>,
     json: bool,
 ) -> Result<()> {
-    let (a, b) = (store.tallied(&store.find(a).await?).await?, store.tallied(&store.find(b).await?).await?);
+    let (a, b) = (store.find(a).await?, store.find(b).await?);
+    let (a, b) = tokio::try_join!(store.tallied(&a), store.tallied(&b))?;
     let experiment = &a.record.plan.experiment;
     let primary = metric.unwrap_or(experiment.primary);
     let margin = margin.unwrap_or(if primary == experiment.primary { experiment.margin } else { 0.0 });
@@ -114,28 +117,48 @@ pub(super) async fn compare(
         println!("{}", serde_json::to_string_pretty(&comparison)?);
         return Ok(());
     }
+    println!("{}", conclusions(&format!("{}\n\n{comparison}.", rows(&comparison))));
+    println!("\n{NOTE}");
+    Ok(())
+}
+
+/// What a reader of the table has to know.
+const NOTE: &str =
+    "The first row decides. The others are exploratory: Holm's adjustment is in their p, and in what is concluded.
+Shares are in per cent, their differences in percentage points; MDE is the smallest difference that would be found.";
+
+fn rows(comparison: &RunComparison) -> String {
     let mut table = Table::new();
-    let header = ["METRIC", "A", "B", "DELTA", "95 % CI", "P", "MDE", "CONCLUSION"];
+    let header = ["METRIC", "UNIT", "A", "B", "DELTA", "95 % CI", "P", "MDE", "CONCLUSION"];
     table.load_style(NOTHING).set_header(header);
     for row in &comparison.rows {
         let c = &row.comparison;
-        let interval = match (c.ci_low, c.ci_high) {
-            (Some(low), Some(high)) => format!("{} to {}", difference(row.metric, low), difference(row.metric, high)),
-            _ => "-".to_owned(),
+        let (unit, scale, decimals) = match row.metric.unit() {
+            Unit::Share => ("%", 100.0, 1),
+            Unit::Milliseconds => ("ms", 1.0, 1),
+            Unit::Tokens => ("tokens", 1.0, 0),
+            Unit::Steps => ("steps", 1.0, 2),
+            Unit::Count => ("", 1.0, 2),
         };
-        let p = row.p_adjusted.map_or(format!("{:.4}", c.p_value), |p| format!("{p:.4} (Holm)"));
-        let note = if row.primary { "primary" } else { "exploratory" };
+        let plain = |value: f64| format!("{:.decimals$}", value * scale);
+        let signed = |value: f64| format!("{:+.decimals$}", value * scale);
+        let interval = c.ci_low.zip(c.ci_high).map(|(low, high)| format!("{}..{}", signed(low), signed(high)));
+        let p = row.p_adjusted.unwrap_or(c.p_value);
+        let missing = || "-".to_owned();
         table.add_row([
             row.metric.to_string(),
-            format!("{:.3}", c.a),
-            format!("{:.3}", c.b),
-            difference(row.metric, c.delta),
-            interval,
-            p,
-            c.mde.map_or("-".to_owned(), |mde| amount(row.metric, mde)),
-            format!("{} ({note})", c.conclusion),
+            unit.to_owned(),
+            plain(c.a),
+            plain(c.b),
+            signed(c.delta),
+            interval.unwrap_or_else(missing),
+            if p < 0.001 { "<0.001".to_owned() } else { format!("{p:.3}") },
+            c.mde.map_or_else(missing, plain),
+            c.conclusion.to_string(),
         ]);
     }
-    println!("{}", conclusions(&format!("{table}\n\n{comparison}.")));
-    Ok(())
+    for column in table.column_iter_mut().skip(2).take(6) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.trim_fmt()
 }

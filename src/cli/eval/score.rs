@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
 
-use super::{StoreArgs, report};
+use super::{StoreArgs, table};
 use crate::harness::{Rescored, rescore};
 use crate::installation::Installation;
 use crate::store::Store;
@@ -48,7 +48,7 @@ fn print(rescored: &Rescored) {
         plan.id,
         plan.title(),
         plan.pipeline.scorer,
-        report::table(&[&rescored.run.record])
+        table::of_runs(&[&rescored.run.record])
     );
     if rescored.changes.is_empty() {
         println!("No figure differs from what is stored.");

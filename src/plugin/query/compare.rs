@@ -117,7 +117,7 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
     let query: Query = ask.fields()?;
     let store = ask.instance.store()?;
     let (a, b) = (store.find(&query.a).await?, store.find(&query.b).await?);
-    let (a, b) = (store.tallied(&a).await?, store.tallied(&b).await?);
+    let (a, b) = tokio::try_join!(store.tallied(&a), store.tallied(&b))?;
     let declared = declared(&a.record, &b.record);
     let metric = match (query.metric, declared) {
         (Some(metric), _) | (None, Some(metric)) => metric,
