@@ -127,7 +127,9 @@ fn a_managed_server_that_dies_costs_no_answer() {
             assert!(child.try_wait().unwrap().is_none(), "it ended before its server died");
             std::thread::sleep(Duration::from_millis(10));
         }
-        for server in children(child.id()) {
+        let servers = children(child.id());
+        assert!(!servers.is_empty(), "it has no server");
+        for server in servers {
             assert!(std::process::Command::new("kill").args(["-9", &server.to_string()]).status().unwrap().success());
         }
         let output = child.wait_with_output().unwrap();
