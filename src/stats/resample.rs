@@ -227,7 +227,7 @@ pub(super) fn pivots(parts: &[Part], replicates: usize, seed: u64) -> Vec<f64> {
     let centred: Vec<Part> =
         parts.iter().map(|part| Part { sum: part.sum - estimate * part.weight, weight: part.weight }).collect();
     let mut columns = Columns::default();
-    let mut place = |value: fn(&Part) -> f64| columns.place(&centred, value);
+    let mut place = |number: fn(&Part) -> f64| columns.place(&centred, number);
     let places = [
         place(|part| part.sum),
         place(|part| part.weight),
