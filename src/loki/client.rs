@@ -12,7 +12,8 @@ use crate::stream::{Labels, TimeRange};
 use crate::telemetry;
 
 use super::answer::{Pattern, Series};
-use super::error::{Asked, LokiError, Rejection, SettingsError};
+use super::error::{LokiError, SettingsError};
+use super::refusal::{Asked, Rejection};
 use super::settings::{Settings, header_value};
 use super::wire::{self, Misread};
 

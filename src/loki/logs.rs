@@ -11,7 +11,8 @@ use crate::telemetry::failed;
 
 use super::answer::{Collected, Logs, Page};
 use super::client::{Client, Request};
-use super::error::{Asked, LokiError};
+use super::error::LokiError;
+use super::refusal::Asked;
 use super::walk::{Progress, Step, Walk};
 use super::wire;
 

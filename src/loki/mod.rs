@@ -12,6 +12,7 @@ mod client;
 mod cost;
 mod error;
 mod logs;
+mod refusal;
 mod settings;
 mod tail;
 mod tls;

@@ -17,7 +17,8 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
 
 use super::client::{CONNECT, Client, Request, is_html, refused};
-use super::error::{Asked, LokiError, SettingsError};
+use super::error::{LokiError, SettingsError};
+use super::refusal::Asked;
 use super::wire;
 use crate::stream::Window;
 
