@@ -140,7 +140,7 @@ export function progressFrame(refId: string, progress: Progress): DataFrame {
     values: [value],
     config,
   });
-  // What the model is at takes the rest of the table.
+  // What the model is at takes the rest of a table panel; Explore makes all columns alike.
   const narrow = { custom: { width: 100 } };
   return {
     name: 'progress',

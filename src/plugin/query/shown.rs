@@ -27,8 +27,8 @@ pub(super) fn metric(config: Config, metric: Metric) -> Config {
     Config { thresholds: Some(steps), ..config.range(0.0, 1.0).decimals(1) }
 }
 
-/// What a person reads of a verdict before all else, as columns that a table shows side by side: what broke, where, in a
-/// sentence that breaks into lines, and by which log lines.
+/// What a person reads of a verdict before all else: what broke, where, in a sentence, and by which log lines. A table panel
+/// keeps to the widths and breaks the sentence into lines; Explore makes all columns alike, so that order is all it takes.
 pub(super) fn verdict(verdict: Option<&Verdict>) -> [Field; 5] {
     let column = |name: &str, pixels: u32, text: &dyn Fn(&Verdict) -> String| {
         Field::text_or_null(name, [verdict.map(text)]).shown(|config| wide(config, pixels))
