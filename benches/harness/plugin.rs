@@ -12,9 +12,12 @@ use assay::loki::{Client, Settings};
 use assay::prompt::PromptId;
 use assay::store::Store;
 use assay::stream::{TimeRange, Window};
+use bytes::Bytes;
 use chrono::TimeDelta;
-use futures::{StreamExt, TryStreamExt};
-use reqwest::Url;
+use futures::{StreamExt, TryFutureExt, TryStreamExt};
+use object_store::aws::AmazonS3Builder;
+use object_store::path::Path as Key;
+use object_store::{GetResult, ObjectMeta, ObjectStore, ObjectStoreExt};
 use serde_json::{Value, json};
 
 use crate::canned::{Canned, http};
@@ -214,26 +217,18 @@ async fn bucket() -> Result<()> {
 
 /// What the S3 server takes to list the runs and to hand out their records.
 async fn bare(endpoint: &str) -> Result<Duration> {
-    let http = reqwest::Client::builder().no_proxy().build()?;
-    let get = &async |url: Url| anyhow::Ok(http.get(url).send().await?.error_for_status()?.bytes().await?);
+    let bucket = AmazonS3Builder::new()
+        .with_endpoint(endpoint)
+        .with_allow_http(true)
+        .with_bucket_name("assay")
+        .with_access_key_id("key")
+        .with_secret_access_key("canary-of-a-secret-key")
+        .build()?;
     let begun = Instant::now();
-    let (mut token, mut listed) = (None, 0);
-    loop {
-        let mut url = Url::parse(&format!("{endpoint}/assay?list-type=2&prefix=figures/runs/"))?;
-        url.query_pairs_mut().extend_pairs(token.iter().map(|token: &String| ("continuation-token", token)));
-        let page = String::from_utf8(get(url).await?.to_vec())?;
-        listed += page.matches("/run.json<").count();
-        let next = page.split_once("<NextContinuationToken>").and_then(|(_, rest)| rest.split_once('<'));
-        token = next.map(|(token, _)| token.to_owned());
-        if token.is_none() {
-            break;
-        }
-    }
-    ensure!(listed == RUNS + 2, "{listed} runs are listed");
-    let records = (0..RUNS).map(|day| format!("{endpoint}/assay/figures/runs/r{day:04}/run.json"));
-    let reads =
-        futures::stream::iter(records).map(|url| async move { anyhow::Ok(get(Url::parse(&url)?).await?.len()) });
-    let bytes: usize = reads.buffer_unordered(GETS).try_fold(0, async |sum, len| Ok(sum + len)).await?;
-    ensure!(bytes > RUNS, "{bytes} bytes");
+    let listed: Vec<ObjectMeta> = bucket.list(Some(&Key::from("figures/runs"))).try_collect().await?;
+    let records = listed.iter().filter(|meta| meta.location.as_ref().ends_with("/run.json"));
+    let reads = records.map(|meta| bucket.get(&meta.location).and_then(GetResult::bytes));
+    let bytes: Vec<Bytes> = futures::stream::iter(reads).buffer_unordered(GETS).try_collect().await?;
+    ensure!(bytes.len() == RUNS + 2, "{} records", bytes.len());
     Ok(begun.elapsed())
 }

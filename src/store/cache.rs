@@ -300,6 +300,11 @@ impl Cache {
     /// # Errors
     /// A reference that fits no run or several, or a failing storage.
     pub async fn find(&self, reference: &str) -> Result<String, StoreError> {
+        // Who knows the id of a published run needs no listing, which takes a while where there are a thousand.
+        let is_name = !reference.is_empty() && !reference.contains('/');
+        if is_name && self.version(reference, "run.json").await?.is_some() {
+            return Ok(reference.to_owned());
+        }
         let listing = self.listing().await?;
         if let Some(exact) = listing.iter().find(|listed| listed.id == reference) {
             return Ok(exact.id.clone());
