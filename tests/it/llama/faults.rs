@@ -9,8 +9,8 @@ use serde_json::json;
 use super::canned::{Act, Canned, capture, captured_response, events, http, json as json_response, open_ended};
 use super::question;
 
-/// Nothing may be read far beyond the client's bound of 16 MiB; sockets buffer some more.
-const READ_AT_MOST: usize = 32 << 20;
+/// The bound of the client is 16 MiB; beyond it the kernel takes what its socket buffers grow to (`tcp_rmem` allows 32 MiB).
+const READ_AT_MOST: usize = 128 << 20;
 
 async fn ask(server: &Canned) -> Result<assay::model::Reply, ModelError> {
     server.client().ask(&question("x")).await

@@ -8,8 +8,8 @@ use crate::canned::{Act, Canned, http, open_ended};
 
 use super::{Exchange, HOUR, client};
 
-/// Sockets buffer some of what is sent beyond the client's bound.
-const BUFFERS: usize = 16 << 20;
+/// Beyond the client's bound the kernel takes what its socket buffers grow to (`tcp_rmem` allows 32 MiB).
+const BUFFERS: usize = 128 << 20;
 
 async fn ask(client: &Client) -> LokiError {
     client.window("{app=\"x\"}", HOUR, 10).await.expect_err("an answer")
