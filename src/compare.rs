@@ -226,6 +226,14 @@ fn adjust(rows: Vec<&mut Row>) {
     }
 }
 
+/// A value as a person reads it, in the metric's unit.
+pub fn value(metric: Metric, value: f64) -> String {
+    match metric.unit() {
+        Unit::Share => format!("{:.1} %", value * 100.0),
+        Unit::Milliseconds | Unit::Tokens | Unit::Steps | Unit::Count => amount(metric, value),
+    }
+}
+
 /// A difference as a person reads it: percentage points for shares, with its sign.
 pub fn difference(metric: Metric, value: f64) -> String {
     let sign = if value < 0.0 { "-" } else { "+" };

@@ -17,7 +17,7 @@ const bigBytes = 6 << 20
 // columns are those that panels and alert rules rely on, by query type, in its first frame.
 var columns = map[string][]string{
 	"runs":    {"run", "started", "status", "experiment", "arm", "prompt", "model", "metric", "value", "ci_low", "ci_high"},
-	"compare": {"metric", "a", "b", "delta", "ci_low", "ci_high", "p_value", "mde", "conclusion"},
+	"compare": {"metric", "conclusion", "reference", "judged", "difference", "detectable", "a", "b", "delta", "ci_low", "ci_high", "p_value", "mde"},
 	"analyze": {"asked", "age", "outcome", "severity", "root_cause", "components", "summary", "evidence"},
 	"metrics": {"time", "root_cause", "ci_low", "ci_high", "run"},
 	"cases":   {"case", "change", "true_root_cause", "root_cause", "score", "score_before", "outcome", "run"},

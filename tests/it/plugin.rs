@@ -206,6 +206,8 @@ async fn compare_says_which_run_is_better_and_why() {
     assert_eq!(text(&batches, "metric")[..2], ["root_cause", "severity"]);
     assert_eq!(text(&batches, "conclusion")[0], "better");
     assert_eq!(value(&batches, "delta", 0), Some(0.5));
+    assert_eq!((&*text(&batches, "reference")[0], &*text(&batches, "judged")[0]), ("25.0 %", "75.0 %"));
+    assert!(text(&batches, "difference")[0].starts_with("+50.0 pp (+"), "{:?}", text(&batches, "difference"));
     assert!(value(&batches, "p_value", 0).unwrap() < 0.001);
     assert!(value(&batches, "ci_low", 0).unwrap() > 0.0);
     assert_eq!(value(&batches, "cases", 0), Some(40.0));

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Ask, QueryType};
-use crate::compare::{Refusal, Row, RunComparison, RunNight, compare_tallied};
+use crate::compare::{self, Refusal, Row, RunComparison, RunNight, compare_tallied};
 use crate::frame::{Config, Field, Frame, FrameType, Severity};
 use crate::plugin::error::{QueryError, one_line};
 use crate::run::RunRecord;
@@ -130,6 +130,9 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
         return Err(QueryError::Invalid(format!("field `margin`: {margin} is not a size: give 0 or more")));
     }
     let comparison = ask.instance.comparisons.of(a, b, metric, margin).await?;
+    if ask.alert {
+        return Ok(vec![for_alert(&comparison.rows)]);
+    }
     let mut frame = frame(&comparison);
     if declared != Some(metric) {
         let text = format!("`{metric}` is not the declared primary metric: read this as exploratory");
@@ -157,6 +160,24 @@ async fn computed(a: Arc<Tallied>, b: Arc<Tallied>, metric: Metric, margin: f64)
     compared.map_err(|refusal: Refusal| QueryError::Refused(one_line(&refusal)))
 }
 
+/// The difference of each metric, for an alert rule: what else stands in a row would be labels that change with it, or
+/// further numbers.
+fn for_alert(rows: &[Row]) -> Frame {
+    Frame::new("compare", FrameType::NumericLong)
+        .with(Field::text("metric", rows.iter().map(|row| row.metric.to_string())))
+        .with(Field::float("delta", rows.iter().map(|row| row.comparison.delta)))
+}
+
+/// The difference with its interval in the metric's unit, for people.
+fn written(row: &Row) -> String {
+    let shown = |value: f64| compare::difference(row.metric, value);
+    let delta = shown(row.comparison.delta);
+    match (row.comparison.ci_low, row.comparison.ci_high) {
+        (Some(low), Some(high)) => format!("{delta} ({} to {})", shown(low), shown(high)),
+        _ => delta,
+    }
+}
+
 fn frame(comparison: &RunComparison) -> Frame {
     let rows = &comparison.rows;
     let role = |row: &Row| if row.primary { "primary" } else { "exploratory" };
@@ -168,6 +189,10 @@ fn frame(comparison: &RunComparison) -> Frame {
             Field::text("conclusion", rows.iter().map(|row| row.comparison.conclusion.to_string()))
                 .shown(|config| config.colours(&[("better", "green"), ("worse", "red"), ("equivalent", "blue")])),
         )
+        .with(texts("reference", rows, |row| Some(compare::value(row.metric, row.comparison.a))))
+        .with(texts("judged", rows, |row| Some(compare::value(row.metric, row.comparison.b))))
+        .with(Field::text("difference", rows.iter().map(written)))
+        .with(texts("detectable", rows, |row| Some(compare::amount(row.metric, row.comparison.mde?))))
         .with(Field::text("unit", rows.iter().map(|row| row.metric.unit().grafana())))
         .with(column("a", rows, |row| Some(row.comparison.a), |config| config.description(&comparison.a_title)))
         .with(column("b", rows, |row| Some(row.comparison.b), |config| config.description(&comparison.b_title)))
@@ -189,6 +214,11 @@ fn frame(comparison: &RunComparison) -> Frame {
         json!({"a": comparison.a, "b": comparison.b, "margin": comparison.margin, "sentence": sentence});
     frame.meta.row_id_fields = vec![0];
     frame
+}
+
+/// A column of what a person reads.
+fn texts(name: &str, rows: &[Row], text: impl Fn(&Row) -> Option<String>) -> Field {
+    Field::text_or_null(name, rows.iter().map(text))
 }
 
 /// A column of numbers, whose unit is that of the row's metric and so stands in the row.

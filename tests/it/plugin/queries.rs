@@ -59,6 +59,11 @@ async fn an_alert_rule_gets_one_number_per_series_or_no_data() {
         assert_eq!(names, ["time", "root_cause"], "further numbers would be further alert instances");
         assert!(!labels(schema, "root_cause").is_empty());
     }
+    let (schema, batches) =
+        frames(&host.ask_one(json!({"queryType": "compare", "a": "weak", "b": "strong"})).await).remove(0);
+    let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    assert_eq!(names, ["metric", "delta"], "what changes from run to run is no label");
+    assert_eq!(value(&batches, "delta", 0), Some(0.5));
     let nothing = host.ask_one(json!({"queryType": "metrics", "arm": "none of this name"})).await;
     assert_eq!((nothing.status, nothing.frames.len()), (200, 0), "no frame is how an alert rule hears of no data");
 }
