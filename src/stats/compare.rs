@@ -319,14 +319,18 @@ impl Paired {
         minimum_detectable_effect(error, clusters).filter(|effect| scale == Scale::Real || *effect <= 1.0)
     }
 
+    /// Where a metric without bounds differs alike in nearly all clusters, as tokens do when a prompt grows by a line,
+    /// no interval is honest, and the test decides alone: it needs none.
     fn conclude(&self, interval: Option<(f64, f64)>, p_value: f64, plan: &Plan) -> Conclusion {
-        let Some((low, high)) = interval.filter(|_| self.parts.len() >= FEWEST_CLUSTERS) else {
+        if self.parts.len() < FEWEST_CLUSTERS {
             return Conclusion::CannotTell;
-        };
-        let (rises, falls) = (low > ZERO, high < -ZERO);
-        if plan.margin > 0.0 && low >= -plan.margin && high <= plan.margin {
+        }
+        let delta = self.delta();
+        let (low, high) = interval.unwrap_or((delta, delta));
+        if plan.margin > 0.0 && interval.is_some() && low >= -plan.margin && high <= plan.margin {
             return Conclusion::Equivalent;
         }
+        let (rises, falls) = (low > ZERO, high < -ZERO);
         match (p_value <= ALPHA && (rises || falls), rises == (plan.direction == Direction::HigherIsBetter)) {
             (false, _) => Conclusion::CannotTell,
             (true, true) => Conclusion::Better,

@@ -229,6 +229,21 @@ fn runs_that_differ_almost_nowhere_are_judged_by_their_extremes() {
     assert_eq!(gate(51.0).method, Method::Extremes);
 }
 
+/// A prompt that is longer by 980 tokens has them in every case: there is nothing to resample, and nothing to doubt.
+#[test]
+fn a_difference_that_all_cases_share_is_concluded_from_the_test_alone() {
+    let names: Vec<String> = (0..20).map(|cluster| format!("c{cluster}")).collect();
+    let longer = |by: &dyn Fn(usize) -> f64| {
+        let pairs = names.iter().enumerate().map(|(at, cluster)| Pair { cluster, a: 744.0, b: 744.0 + by(at) });
+        let plan = Plan { direction: Direction::LowerIsBetter, ..plan(Scale::Real, 0.0) };
+        compare(&pairs.collect::<Vec<_>>(), &plan).unwrap()
+    };
+    let everywhere = longer(&|_| 980.0);
+    assert_eq!((everywhere.conclusion, everywhere.ci_low), (Conclusion::Worse, None));
+    let here_and_there = longer(&|at| if at < 3 { 980.0 } else { 0.0 });
+    assert_eq!((here_and_there.conclusion, here_and_there.ci_low), (Conclusion::CannotTell, None));
+}
+
 /// One of 86 captures differs: what a comparison says it finds at least, and what is planned from it, are one number.
 #[test]
 fn a_plan_promises_what_the_comparison_finds() {
