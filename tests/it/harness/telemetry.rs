@@ -44,7 +44,8 @@ fn chat() -> String {
         "summary": format!("The disk is full, {IN_ANSWER}."),
     });
     let events = [
-        json!({"choices": [{"finish_reason": null, "index": 0, "delta": {"content": verdict.to_string()}}]}),
+        json!({"id": "chatcmpl-7", "model": "/models/of-ann/random-tiny.gguf",
+            "choices": [{"finish_reason": null, "index": 0, "delta": {"content": verdict.to_string()}}]}),
         json!({"choices": [{"finish_reason": "stop", "index": 0, "delta": {}}]}),
         json!({"choices": [], "usage": {"completion_tokens": 40, "prompt_tokens": 1400,
             "prompt_tokens_details": {"cached_tokens": 286}},
@@ -145,6 +146,8 @@ async fn each_case_is_a_trace_from_its_lines_to_its_verdict() {
         ("gen_ai.request.seed", "1"),
         ("gen_ai.request.max_tokens", "256"),
         ("gen_ai.request.stream", "true"),
+        ("gen_ai.response.id", "chatcmpl-7"),
+        ("gen_ai.response.model", "random-tiny.gguf"),
         ("gen_ai.response.finish_reasons", "[\"stop\"]"),
         ("gen_ai.usage.input_tokens", "1400"),
         ("gen_ai.usage.cache_read.input_tokens", "286"),
