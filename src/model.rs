@@ -91,6 +91,10 @@ pub struct Reply {
     pub usage: Usage,
     /// Durations.
     pub timings: Timings,
+    /// The server's own id of the answer, if it gives one.
+    pub id: Option<String>,
+    /// What the server calls the model that answered, without the folders of its file.
+    pub model: Option<String>,
 }
 
 /// What can go wrong between question and reply.

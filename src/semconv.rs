@@ -43,6 +43,10 @@ pub mod gen_ai {
     pub const REQUEST_TOP_P: &str = "gen_ai.request.top_p";
     /// Why the model stopped, as a list of one.
     pub const RESPONSE_FINISH_REASONS: &str = "gen_ai.response.finish_reasons";
+    /// The server's id of the answer.
+    pub const RESPONSE_ID: &str = "gen_ai.response.id";
+    /// What the server calls the model that answered.
+    pub const RESPONSE_MODEL: &str = "gen_ai.response.model";
     /// From the request to the first token, in seconds.
     pub const RESPONSE_TIME_TO_FIRST_CHUNK: &str = "gen_ai.response.time_to_first_chunk";
     /// Tokens of the prompt, cached ones included.

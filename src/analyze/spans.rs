@@ -116,6 +116,8 @@ pub(super) fn chat(prepared: &Prepared<'_>, ask: &Ask, endpoint: Option<&Endpoin
         { gen_ai::REQUEST_TOP_P } = ask.sampling.top_p,
         { gen_ai::REQUEST_STREAM } = true,
         { semconv::CACHE_PROMPT } = ask.cache_prompt,
+        { gen_ai::RESPONSE_ID } = Empty,
+        { gen_ai::RESPONSE_MODEL } = Empty,
         { gen_ai::RESPONSE_FINISH_REASONS } = Empty,
         { gen_ai::RESPONSE_TIME_TO_FIRST_CHUNK } = Empty,
         { gen_ai::USAGE_INPUT_TOKENS } = Empty,
@@ -140,7 +142,9 @@ pub(super) fn replied(span: &Span, reply: &Result<Reply, ModelError>) {
         FinishReason::Stop => "stop",
         FinishReason::Length => "length",
     };
-    span.record(gen_ai::RESPONSE_FINISH_REASONS, finish)
+    span.record(gen_ai::RESPONSE_ID, reply.id.as_deref())
+        .record(gen_ai::RESPONSE_MODEL, reply.model.as_deref())
+        .record(gen_ai::RESPONSE_FINISH_REASONS, finish)
         .record(gen_ai::RESPONSE_TIME_TO_FIRST_CHUNK, reply.timings.first_token_ms.map(|ms| ms / 1e3))
         .record(gen_ai::USAGE_INPUT_TOKENS, reply.usage.prompt_tokens)
         .record(gen_ai::USAGE_CACHE_READ_INPUT_TOKENS, reply.usage.cached_tokens)

@@ -9,7 +9,7 @@ use crate::model::{FinishReason, ModelError, Reply, Timings, Usage};
 
 use super::client::Progress;
 use super::error::{infra, of_wire};
-use super::wire::{Choice, Chunk, WireTimings, WireUsage, finish_reason};
+use super::wire::{Choice, Chunk, WireTimings, WireUsage, answer_id, finish_reason, model_name};
 
 /// The last event of a complete answer.
 const DONE: &str = "[DONE]";
@@ -23,6 +23,8 @@ pub(super) struct Answer {
     usage: Option<WireUsage>,
     wire_timings: Option<WireTimings>,
     first_token_ms: Option<f64>,
+    id: Option<String>,
+    model: Option<String>,
     done: bool,
 }
 
@@ -36,6 +38,8 @@ impl Answer {
             usage: None,
             wire_timings: None,
             first_token_ms: None,
+            id: None,
+            model: None,
             done: false,
         }
     }
@@ -63,6 +67,8 @@ impl Answer {
         if let Some(prompt) = chunk.prompt_progress {
             on_progress(Progress::Prompt { processed: prompt.processed, cached: prompt.cache, total: prompt.total });
         }
+        self.id = self.id.take().or_else(|| answer_id(chunk.id.as_ref()).map(str::to_owned));
+        self.model = self.model.take().or_else(|| model_name(chunk.model.as_ref()).map(str::to_owned));
         for choice in chunk.choices {
             self.take_choice(url, choice, on_progress)?;
         }
@@ -110,7 +116,7 @@ impl Answer {
         if let Some(wire) = &self.wire_timings {
             wire.fill(&mut timings);
         }
-        Ok(Reply { text: self.text, finish, usage, timings })
+        Ok(Reply { text: self.text, finish, usage, timings, id: self.id, model: self.model })
     }
 }
 
@@ -142,6 +148,25 @@ mod tests {
         assert_eq!(reply.usage, Usage { prompt_tokens: 287, cached_tokens: 286, completion_tokens: 6 });
         assert_eq!((reply.timings.prompt_ms, reply.timings.decode_ms), (Some(0.5), Some(1.5)));
         assert!(reply.timings.first_token_ms.unwrap() <= reply.timings.total_ms);
+    }
+
+    #[test]
+    fn the_server_says_who_answered() {
+        let named = |id: &str, model: &str| {
+            let first = format!(r#"{{"id":{id},"model":{model}}}"#);
+            let reply = answer(&[&first, r#"{"id":"later","model":"later"}"#, TEXT, STOP, COUNTS, DONE]).unwrap();
+            (reply.id.unwrap(), reply.model.unwrap())
+        };
+        let pair = |id: &str, model: &str| (id.to_owned(), model.to_owned());
+        assert_eq!(named(r#""chatcmpl-1""#, r#""ggml-org/gemma:Q8_0""#), pair("chatcmpl-1", "ggml-org/gemma:Q8_0"));
+        assert_eq!(named(r#""a""#, r#""/home/ann/models/qwen.gguf""#), pair("a", "qwen.gguf"));
+        assert_eq!(named(r#""a""#, r#""models\\qwen.gguf""#), pair("a", "qwen.gguf"));
+        // What is no name, of whatever type, costs no answer and is not taken.
+        for odd in ["7", "null", r#""""#, r#""two words""#, &format!("{:?}", "x".repeat(129))] {
+            assert_eq!(named(odd, odd), pair("later", "later"), "{odd}");
+        }
+        let reply = answer(&[TEXT, STOP, COUNTS, DONE]).unwrap();
+        assert_eq!((reply.id, reply.model), (None, None));
     }
 
     #[test]

@@ -99,6 +99,9 @@ impl<'a> ChatRequest<'a> {
 /// One event of a streamed answer. An error comes in the same place, after HTTP 200.
 #[derive(Debug, Deserialize)]
 pub(super) struct Chunk {
+    // Whatever a server puts here, its answer stands without.
+    pub(super) id: Option<Value>,
+    pub(super) model: Option<Value>,
     #[serde(default)]
     pub(super) choices: Vec<Choice>,
     pub(super) usage: Option<WireUsage>,
@@ -162,6 +165,27 @@ impl WireTimings {
         timings.prompt_ms = Some(self.prompt_ms);
         timings.decode_ms = Some(self.predicted_ms);
     }
+}
+
+/// Longest name that is taken from a server, in bytes.
+const MAX_NAME: usize = 128;
+
+/// An answer's id; `None` for what cannot be one.
+pub(super) fn answer_id(id: Option<&Value>) -> Option<&str> {
+    id?.as_str().filter(|id| is_name(id))
+}
+
+/// The model that answered; `None` for what cannot be a name. A server without an alias gives the whole path of its
+/// file, whose folders are nobody else's business.
+pub(super) fn model_name(model: Option<&Value>) -> Option<&str> {
+    let model = model?.as_str()?;
+    let is_file = model.starts_with('/') || model.contains('\\') || model.ends_with(".gguf");
+    let name = if is_file { model.rsplit(['/', '\\']).next()? } else { model };
+    Some(name).filter(|name| is_name(name))
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// `None` for a reason that a plain chat answer cannot have.

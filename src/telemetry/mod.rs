@@ -15,6 +15,7 @@ mod meters;
 mod otlp;
 mod stderr;
 mod target;
+mod tls;
 mod trace;
 
 pub use active::{Sampling, Service, collects_content, configure, shutdown, start};

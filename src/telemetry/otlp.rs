@@ -5,14 +5,14 @@ use std::error::Error;
 use std::fmt::Write as _;
 
 use opentelemetry_otlp::tonic_types::metadata::MetadataMap;
-use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig};
 use opentelemetry_otlp::{
     LogExporter, MetricExporter, Protocol as Otlp, SpanExporter, WithExportConfig, WithHttpConfig, WithTonicConfig,
 };
 use reqwest::header::HeaderMap;
 
 use super::target::{Destination, Protocol, Target, TargetError};
-use crate::http::{builder, install_tls, plain_builder};
+use super::tls::Tls;
+use crate::http::plain_builder;
 
 /// Sends spans.
 pub(super) fn spans(target: &Target, to: &Destination) -> Result<SpanExporter, TargetError> {
@@ -52,11 +52,7 @@ fn grpc<B: WithExportConfig + WithTonicConfig>(
     if !to.is_secure() {
         return Ok(exporter);
     }
-    install_tls();
-    Ok(exporter.with_tls_config(match authorities(target)? {
-        Some(own) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(own.pem)),
-        None => ClientTlsConfig::new().with_native_roots(),
-    }))
+    Ok(exporter.with_tls_config(Tls::read(target)?.grpc()))
 }
 
 fn http<B: WithExportConfig + WithHttpConfig>(
@@ -65,38 +61,15 @@ fn http<B: WithExportConfig + WithHttpConfig>(
     to: &Destination,
 ) -> Result<B, TargetError> {
     // Only what speaks TLS needs certificates.
-    let client = if !to.is_secure() {
-        plain_builder()
-    } else if let Some(own) = authorities(target)? {
-        builder().tls_certs_only(own.certificates)
-    } else {
-        builder()
-    };
-    let client = client.timeout(target.timeout).build().map_err(|error| refused(to, &error.without_url()))?;
+    let client = if to.is_secure() { Tls::read(target)?.http() } else { Ok(plain_builder()) };
+    let client = client.and_then(|client| client.timeout(target.timeout).build());
+    let client = client.map_err(|error| refused(to, &error.without_url()))?;
     let exporter = exporter.with_protocol(Otlp::HttpBinary).with_endpoint(&to.url).with_timeout(target.timeout);
     Ok(exporter.with_headers(headers(target)).with_http_client(client))
 }
 
 fn headers(target: &Target) -> HashMap<String, String> {
     target.headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect()
-}
-
-/// Whom receivers must be vouched for by, in the forms that both protocols want.
-struct Authorities {
-    pem: Vec<u8>,
-    certificates: Vec<reqwest::Certificate>,
-}
-
-/// The target's own authorities.
-fn authorities(target: &Target) -> Result<Option<Authorities>, TargetError> {
-    let Some(path) = &target.authorities else { return Ok(None) };
-    let wrong = |reason: String| TargetError::Authorities { path: path.display().to_string(), reason };
-    let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    match reqwest::Certificate::from_pem_bundle(&pem) {
-        Ok(found) if found.is_empty() => Err(wrong("there is none".to_owned())),
-        Ok(certificates) => Ok(Some(Authorities { pem, certificates })),
-        Err(error) => Err(wrong(error.to_string())),
-    }
 }
 
 fn refused(to: &Destination, error: &dyn Error) -> TargetError {

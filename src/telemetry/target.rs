@@ -65,6 +65,10 @@ pub struct Target {
     pub headers: Vec<(String, Secret)>,
     /// The authorities that receivers are checked against, a file in PEM; without one, those of the system.
     pub authorities: Option<PathBuf>,
+    /// What receivers are shown that want to know who sends: a certificate with its chain, a file in PEM.
+    pub client_certificate: Option<PathBuf>,
+    /// Its private key, a file in PEM.
+    pub client_key: Option<PathBuf>,
     /// Budget of one export.
     pub timeout: Duration,
     /// Whether what was said to the model and by it is sent as well, redacted.
@@ -79,6 +83,8 @@ impl Default for Target {
             logs: None,
             headers: Vec::new(),
             authorities: None,
+            client_certificate: None,
+            client_key: None,
             timeout: TIMEOUT,
             content: false,
         }
@@ -94,14 +100,22 @@ pub enum TargetError {
     /// An address that is none.
     #[error("`{0}` is no address for OTLP: give one such as http://alloy:4318")]
     Url(String),
-    /// A file without a certificate in it.
-    #[error("no certificate for OTLP in {path}: {reason}; give a file in PEM")]
-    Authorities {
+    /// A file without a certificate or a key in it.
+    #[error("no {what} for OTLP in {path}: {reason}; give a file in PEM")]
+    File {
+        /// What was looked for.
+        what: &'static str,
         /// The file.
         path: String,
         /// What is wrong with it.
         reason: String,
     },
+    /// A client's certificate alone.
+    #[error("the client certificate for OTLP, {0}, has no key: name its file in OTEL_EXPORTER_OTLP_CLIENT_KEY")]
+    NoKey(String),
+    /// A client's key alone.
+    #[error("the client key for OTLP, {0}, has no certificate: name its file in OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE")]
+    NoCertificate(String),
     /// Headers that are none.
     #[error("the OTLP headers cannot be read: give name=value,name=value")]
     Headers,
@@ -192,6 +206,8 @@ impl Target {
         let timeout = read("OTEL_EXPORTER_OTLP_TIMEOUT").and_then(|ms| ms.parse().ok()).map(Duration::from_millis);
         Ok(Self {
             authorities: read("OTEL_EXPORTER_OTLP_CERTIFICATE").map(PathBuf::from),
+            client_certificate: read("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE").map(PathBuf::from),
+            client_key: read("OTEL_EXPORTER_OTLP_CLIENT_KEY").map(PathBuf::from),
             timeout: timeout.unwrap_or(TIMEOUT),
             content: is_true(read("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT")),
             ..raw.resolve(Protocol::Http)?

@@ -74,12 +74,12 @@ impl Receiver {
         receiver
     }
 
-    /// One that takes what comes over TLS, with the certificate of `tests/tls`.
-    pub(crate) async fn secure(protocol: &str) -> Self {
+    /// One that takes what comes over TLS, with the certificate of `tests/tls`, and may want to see one too.
+    pub(crate) async fn secure(protocol: &str, wants_certificate: bool) -> Self {
         let (mut receiver, listener) = Self::bound().await;
         receiver.scheme = "https";
         let (grpc_is_spoken, arrived) = (protocol == "grpc", Arc::clone(&receiver.arrived));
-        let mut config = tls::server("server", false);
+        let mut config = tls::server("server", wants_certificate);
         config.alpn_protocols = if grpc_is_spoken { vec![b"h2".to_vec()] } else { Vec::new() };
         let acceptor = TlsAcceptor::from(Arc::new(config));
         tokio::spawn(async move {

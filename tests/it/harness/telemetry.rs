@@ -1,5 +1,7 @@
 //! What the harness tells of its work over OTLP: every stage a span, every score an event, and no text of any.
 
+mod tls;
+
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::process::Output;
@@ -44,7 +46,8 @@ fn chat() -> String {
         "summary": format!("The disk is full, {IN_ANSWER}."),
     });
     let events = [
-        json!({"choices": [{"finish_reason": null, "index": 0, "delta": {"content": verdict.to_string()}}]}),
+        json!({"id": "chatcmpl-7", "model": "/models/of-ann/random-tiny.gguf",
+            "choices": [{"finish_reason": null, "index": 0, "delta": {"content": verdict.to_string()}}]}),
         json!({"choices": [{"finish_reason": "stop", "index": 0, "delta": {}}]}),
         json!({"choices": [], "usage": {"completion_tokens": 40, "prompt_tokens": 1400,
             "prompt_tokens_details": {"cached_tokens": 286}},
@@ -145,6 +148,8 @@ async fn each_case_is_a_trace_from_its_lines_to_its_verdict() {
         ("gen_ai.request.seed", "1"),
         ("gen_ai.request.max_tokens", "256"),
         ("gen_ai.request.stream", "true"),
+        ("gen_ai.response.id", "chatcmpl-7"),
+        ("gen_ai.response.model", "random-tiny.gguf"),
         ("gen_ai.response.finish_reasons", "[\"stop\"]"),
         ("gen_ai.usage.input_tokens", "1400"),
         ("gen_ai.usage.cache_read.input_tokens", "286"),
@@ -236,35 +241,6 @@ async fn all_of_it_goes_over_grpc_as_well() {
     assert_eq!(arrived.named("case").len(), 12);
     assert!(arrived.logs.iter().any(|log| log.event_name == "gen_ai.evaluation.result"));
     assert!(arrived.metrics.iter().any(|metric| metric.name == "assay.verdicts"));
-}
-
-/// Fault: a receiver whose certificate is of nobody that is trusted. Injected: other authorities. Outcome: nothing is sent to it, and the run is published as ever.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_receiver_over_tls_is_trusted_by_its_authority_or_gets_nothing() {
-    let pem = |file: &str| format!("{}/tests/tls/{file}", env!("CARGO_MANIFEST_DIR"));
-    for (protocol, variable, authorities, arrives) in [
-        ("grpc", "OTEL_EXPORTER_OTLP_CERTIFICATE", "ca.pem", true),
-        ("grpc", "SSL_CERT_FILE", "ca.pem", true),
-        ("grpc", "OTEL_EXPORTER_OTLP_CERTIFICATE", "client.pem", false),
-        ("http/protobuf", "OTEL_EXPORTER_OTLP_CERTIFICATE", "ca.pem", true),
-        ("http/protobuf", "OTEL_EXPORTER_OTLP_CERTIFICATE", "client.pem", false),
-    ] {
-        let (model, receiver) = (model().await, Receiver::secure(protocol).await);
-        let variables = vec![
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url()),
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol.to_owned()),
-            ("OTEL_EXPORTER_OTLP_TIMEOUT", "2000".to_owned()),
-            (variable, pem(authorities)),
-        ];
-        let (output, _folder) = run(external(model.url()), variables).await;
-        assert!(output.status.success() && !stderr(&output).contains("OTLP"), "{}", stderr(&output));
-        let arrived = receiver.arrived();
-        let signals = [arrived.spans.len(), arrived.logs.len(), arrived.metrics.len()];
-        assert!(
-            signals.iter().all(|count| (*count > 0) == arrives),
-            "{protocol} {variable}={authorities}: {signals:?}"
-        );
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
