@@ -382,8 +382,7 @@ async fn read_whole<M: Model>(
 fn rules_reply(prepared: &Prepared<'_>) -> Reply {
     let verdict = rules::judge(&prepared.digest, &prepared.window);
     let text = serde_json::to_string(&verdict).expect("a verdict has no map with non-string keys");
-    let (usage, timings) = (Usage::default(), Timings::default());
-    Reply { text, finish: FinishReason::Stop, usage, timings, id: None, model: None }
+    Reply::of(text, FinishReason::Stop)
 }
 
 /// No tokenizer in use needs more than a token for two bytes of log text; below that, counting is not worth a request.

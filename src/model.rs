@@ -97,6 +97,13 @@ pub struct Reply {
     pub model: Option<String>,
 }
 
+impl Reply {
+    /// A reply that nobody counted or timed.
+    pub fn of(text: String, finish: FinishReason) -> Self {
+        Self { text, finish, usage: Usage::default(), timings: Timings::default(), id: None, model: None }
+    }
+}
+
 /// What can go wrong between question and reply.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ModelError {

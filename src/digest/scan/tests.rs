@@ -111,6 +111,9 @@ proptest! {
             line
         };
         let (one, other) = (line(true), line(false));
+        // Ten digits before logfmt are a time and two are none: after the time pairs are read, after a number they are not.
+        let stamped = |line: &str| crate::digest::clock::leading(line.as_bytes()) != (0, 0);
+        prop_assume!(stamped(&one) == stamped(&other));
         let mut scanner = Scanner::default();
         if scanner.key(one.as_bytes()) == scanner.key(other.as_bytes()) {
             prop_assert_eq!(scanner.shape(one.as_bytes()), scanner.shape(other.as_bytes()));
