@@ -44,7 +44,7 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 #[command(name = "assay", version = VERSION.as_str(), arg_required_else_help = true)]
 pub struct Cli {
     /// Folder with prompts/, golden/, models/ and experiments/.
-    #[arg(long, global = true, default_value = ".", env = "ASSAY_ROOT", value_name = "DIR")]
+    #[arg(long, global = true, default_value = ".", env = "ASSAY_ROOT", value_name = "DIR", display_order = 900)]
     root: PathBuf,
     #[command(subcommand)]
     command: Command,

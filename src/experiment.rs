@@ -12,7 +12,7 @@ use matrix::Matrix;
 use crate::model::Sampling;
 use crate::problem::{self, Problem};
 use crate::prompt::PromptId;
-use crate::score::Metric;
+use crate::score::{Metric, Unit};
 
 /// Most characters of an arm's name: with the session's before it, it is the id of a run, which stores take up to 128.
 const LONGEST_NAME: usize = 100;
@@ -222,6 +222,9 @@ fn check_ranges(file: &str, raw: &File) -> Result<(), Problem> {
     };
     if !(raw.margin.is_finite() && raw.margin >= 0.0) {
         return bad("margin", raw.margin.to_string(), "a margin is 0 or more, in the unit of the primary metric");
+    }
+    if raw.primary.unit() == Unit::Share && raw.margin >= 1.0 {
+        return bad("margin", raw.margin.to_string(), "0.05 is 5 percentage points; a share differs by less than 1");
     }
     if !(1..=100).contains(&raw.repeats) {
         return bad("repeats", raw.repeats.to_string(), "ask each case 1 to 100 times");

@@ -163,7 +163,7 @@ pub struct Case {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a case as a JSON object")]
 struct RawCase {
     id: String,
     family: String,

@@ -65,7 +65,7 @@ impl Installation {
     /// As [`Experiment::parse`], or an unreadable file.
     pub fn experiment(&self, path: &Path) -> Result<Experiment, Problem> {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| unreadable(&name, &error))?;
+        let text = std::fs::read_to_string(path).map_err(|error| named(&name, &error))?;
         Experiment::parse(&name, &text)
     }
 }
@@ -98,7 +98,7 @@ pub fn load_models(root: &Path) -> Result<Models, Problem> {
 /// As [`Installation::dataset`].
 pub fn load_dataset(root: &Path, name: &str) -> Result<Dataset, Problem> {
     let folder = dataset_folder(name);
-    let manifest = read(root, &format!("{folder}/dataset.toml"))?;
+    let manifest = manifest(root, &folder)?;
     let cases = read(root, &format!("{folder}/cases.jsonl"))?;
     Dataset::parse(&folder, &manifest, &cases)
 }
@@ -108,13 +108,30 @@ fn dataset_folder(name: &str) -> String {
     if name.contains('/') { name.trim_end_matches('/').to_owned() } else { format!("golden/{name}") }
 }
 
+/// The manifest of the dataset in a folder. Where there is none the datasets that there are are named.
+fn manifest(root: &Path, folder: &str) -> Result<String, Problem> {
+    let file = format!("{folder}/dataset.toml");
+    let known = datasets(root);
+    if root.join(&file).exists() || known.is_empty() {
+        return read(root, &file);
+    }
+    let message = "there is no dataset in this folder";
+    Err(Problem::new(folder, message).hint(format!("golden/ has {}", known.join(", "))))
+}
+
+/// The names of the datasets below `golden/`, sorted.
+pub fn datasets(root: &Path) -> Vec<String> {
+    let folders = entries(root, "golden").unwrap_or_default();
+    folders.into_iter().filter(|name| root.join("golden").join(name).join("dataset.toml").is_file()).collect()
+}
+
 /// Reads a JSON Lines file of cases.
 ///
 /// # Errors
 /// An unreadable or malformed file.
 pub fn load_cases(path: &Path) -> Result<Vec<Case>, Problem> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(&name, &error))?;
+    let text = std::fs::read_to_string(path).map_err(|error| named(&name, &error))?;
     Case::parse_lines(&name, &text)
 }
 
@@ -157,6 +174,12 @@ fn entries(root: &Path, folder: &str) -> Result<Vec<String>, Problem> {
 
 fn read(root: &Path, name: &str) -> Result<String, Problem> {
     std::fs::read_to_string(root.join(name)).map_err(|error| unreadable(name, &error))
+}
+
+/// A file that a person named, which may lie anywhere.
+fn named(name: &str, error: &std::io::Error) -> Problem {
+    let problem = unreadable(name, error);
+    if error.kind() == std::io::ErrorKind::NotFound { Problem { hint: None, ..problem } } else { problem }
 }
 
 fn unreadable(name: &str, error: &std::io::Error) -> Problem {

@@ -84,7 +84,8 @@ pub fn parse_toml<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, Prob
 }
 
 fn toml_problem(file: &str, text: &str, error: &toml::de::Error, path: Option<String>) -> Problem {
-    let mut problem = Problem::new(file, with_value(error.message(), error.span().and_then(|span| text.get(span))));
+    let value = error.span().and_then(|span| text.get(span));
+    let mut problem = Problem::new(file, with_value(without_list(error.message()), value));
     problem.line = error.span().map(|span| 1 + text[..span.start.min(text.len())].matches('\n').count());
     problem.field = path.filter(|path| path != ".");
     problem.hint = suggestion(error.message());
@@ -99,7 +100,7 @@ pub fn parse_json<T: DeserializeOwned>(file: &str, line: usize, text: &str) -> R
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let message = error.inner().to_string();
-        let mut problem = Problem::new(file, &message).at_line(line);
+        let mut problem = Problem::new(file, without_list(&message)).at_line(line);
         problem.field = Some(error.path().to_string()).filter(|path| path != ".");
         problem.hint = suggestion(&message);
         problem
@@ -110,7 +111,7 @@ pub fn parse_json<T: DeserializeOwned>(file: &str, line: usize, text: &str) -> R
 
 fn with_value(message: &str, value: Option<&str>) -> String {
     let first_line = value.unwrap_or_default().lines().next().unwrap_or_default().trim();
-    if first_line.is_empty() || message.contains(first_line) {
+    if first_line.is_empty() || message.contains(first_line.trim_matches('"')) {
         return message.to_owned();
     }
     format!("{message}, at `{}`", excerpt(first_line))
@@ -122,6 +123,14 @@ pub fn excerpt(value: &str) -> String {
         return value.to_owned();
     }
     value.chars().take(EXCERPT).chain(std::iter::once('…')).collect()
+}
+
+/// Serde's message without the words that it would have known: [`suggestion`] names them.
+fn without_list(message: &str) -> &str {
+    if suggestion(message).is_none() {
+        return message;
+    }
+    message.split_once(", expected").map_or(message, |(said, _)| said)
 }
 
 /// Turns serde's "unknown field `x`, expected one of `a`, `b`" into "did you mean `a`?".
@@ -160,6 +169,7 @@ mod tests {
         let problem = parse_toml::<Sample>("x.toml", "# a\nbugdet = 3\n").unwrap_err();
         assert_eq!(problem.line, Some(2));
         assert_eq!(problem.hint.as_deref(), Some("did you mean `budget`?"));
+        assert_eq!(problem.message, "unknown field `bugdet`");
         assert!(problem.to_string().starts_with("x.toml:2"), "{problem}");
     }
 

@@ -57,7 +57,7 @@ pub(super) async fn run(root: &std::path::Path, args: &Analyze) -> Result<()> {
     let installation = Installation::load(root)?;
     let (mut log, mut follow) = args.source.read(&args.labels).await?;
     if log.window.entries.is_empty() {
-        bail!("there is nothing to analyse");
+        bail!("there is nothing to analyse{}", args.source.hint());
     }
     let choice = args.prompt.clone().map_or(Choice::Route, Choice::Prompt);
     let chosen = Chosen::new(&installation, args, &log, &choice)?;

@@ -1,7 +1,7 @@
 //! `assay doctor`: is everything here that the other commands need? Reads and measures, repairs nothing.
 
 mod files;
-mod machine;
+pub(super) mod machine;
 mod runs;
 
 use std::path::Path;

@@ -17,23 +17,40 @@ mod table;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 
+use super::input::size;
 use crate::run::{Plan, RunRecord};
 use crate::score::Metric;
-use crate::store::{Store, StoreError};
+use crate::store::{Access, Store, StoreError};
 
 #[derive(Debug, Args)]
 pub(super) struct StoreArgs {
     /// Where runs live: a path, or a file:// or s3:// URL.
-    #[arg(long, env = "ASSAY_STORE", default_value = "store", value_name = "URL")]
+    #[arg(long, env = "ASSAY_STORE", default_value = "store", value_name = "URL", display_order = 800)]
     store: String,
 }
 
 impl StoreArgs {
+    /// The store that runs are written into; a folder that is not there is made.
     pub(super) fn open(&self) -> Result<Store> {
         Ok(Store::open(&self.store)?)
+    }
+
+    /// The store that is read; a wrong name makes none.
+    pub(super) fn existing(&self) -> Result<Store> {
+        match self.absent() {
+            true => {
+                bail!("there is no store {}: `assay eval run` makes one; or give --store or ASSAY_STORE", self.store)
+            }
+            false => Ok(Store::attach(&self.store, &Access::default())?),
+        }
+    }
+
+    /// Whether it is a folder that is not there.
+    pub(super) fn absent(&self) -> bool {
+        super::doctor::machine::local(&self.store).is_some_and(|folder| !folder.exists())
     }
 
     /// As given.
@@ -84,7 +101,8 @@ pub(super) enum Command {
     Push {
         /// A run id, the beginning of one, or an arm's name for its newest run.
         run: String,
-        /// The data source's resources: http://GRAFANA/api/datasources/uid/UID/resources
+        /// The data source's resources: http://GRAFANA/api/datasources/uid/UID/resources. The token of a service account
+        /// with the role Editor is read from ASSAY_GRAFANA_TOKEN.
         #[arg(long, value_name = "URL")]
         to: String,
         #[command(flatten)]
@@ -99,8 +117,9 @@ pub(super) enum Command {
         /// The metric that decides; the experiment's if absent.
         #[arg(long)]
         metric: Option<Metric>,
-        /// Difference that would not matter; the experiment's if absent.
-        #[arg(long)]
+        /// Difference that would not matter, in the metric's unit (0.05 is 5 percentage points); if absent the
+        /// experiment's, and 0 for another metric than its own.
+        #[arg(long, allow_negative_numbers = true, value_parser = size)]
         margin: Option<f64>,
         /// Print JSON.
         #[arg(long)]
@@ -121,12 +140,16 @@ pub(super) async fn run(root: &Path, command: &Command) -> Result<ExitCode> {
         Command::Run(args) => run::start(root, args).await,
         Command::Resume(args) => run::resume(root, args).await,
         Command::Report(args) => report_page::write(root, args).await,
-        Command::List { json, store } => list::list(&store.open()?, *json).await,
-        Command::Show { run, by, json, store } => list::show(&store.open()?, run, *by, *json).await,
+        Command::List { json, store } if store.absent() => {
+            list::nothing(&format!("{}: there is no such store", store.url()), *json);
+            Ok(())
+        }
+        Command::List { json, store } => list::list(&store.existing()?, *json).await,
+        Command::Show { run, by, json, store } => list::show(&store.existing()?, run, *by, *json).await,
         Command::Score(args) => score::score(root, args).await,
-        Command::Push { run, to, store } => push::push(&store.open()?, run, to).await,
+        Command::Push { run, to, store } => push::push(&store.existing()?, run, to).await,
         Command::Compare { a, b, metric, margin, json, store } => {
-            list::compare(&store.open()?, a, b, *metric, *margin, *json).await
+            list::compare(&store.existing()?, a, b, *metric, *margin, *json).await
         }
     }?;
     Ok(ExitCode::SUCCESS)

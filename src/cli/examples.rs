@@ -48,7 +48,8 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     (
         "eval power",
-        "assay eval power triage2-q8 --effect 0.05,0.1\nassay eval power --clusters 86 --discordant 0.2 --effect 0.1",
+        "assay eval power triage2-q8 --effect 0.05,0.1\nassay eval power triage2-q8 --against triage1-q8\n\
+         assay eval power --clusters 86 --discordant 0.2 --effect 0.1",
     ),
     ("eval compare", "assay eval compare rules my-arm\nassay eval compare A B --metric severity --margin 0.02"),
     ("exit-codes", "assay help exit-codes"),

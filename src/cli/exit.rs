@@ -47,6 +47,11 @@ impl Ended {
         Self { code: 5, message }
     }
 
+    /// A command line that does not fit together.
+    pub(super) fn usage(message: String) -> Self {
+        Self { code: 2, message }
+    }
+
     /// [`interrupt`] came.
     pub(super) fn interrupted(message: impl Into<String>) -> Self {
         Self { code: 130, message: message.into() }

@@ -8,6 +8,7 @@ use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use serde_json::json;
 
+use super::output::WIDTH;
 use crate::digest::Budget;
 use crate::experiment::Choice;
 use crate::golden::{self, Dataset};
@@ -97,8 +98,7 @@ fn stats(dataset: &Dataset, ontology: &Ontology, json: bool) -> Result<()> {
         ("root cause", &counts.root_cause),
     ];
     for (name, group) in groups {
-        let items: Vec<String> = group.iter().map(|(key, count)| format!("{key} {count}")).collect();
-        println!("{name}: {}", items.join(", "));
+        println!("{}", wrapped(name, group.iter().map(|(key, count)| format!("{key} {count}"))));
     }
     println!("\nagreement of the second, blind pass:");
     let mut table = Table::new();
@@ -107,15 +107,36 @@ fn stats(dataset: &Dataset, ontology: &Ontology, json: bool) -> Result<()> {
         let kappa = a.kappa.map_or("-".to_owned(), |kappa| format!("{kappa:.3}"));
         table.add_row([a.field.to_owned(), a.cases.to_string(), a.same.to_string(), kappa]);
     }
-    println!("{table}");
+    println!("{}", table.trim_fmt());
     Ok(())
+}
+
+/// A list on lines of at most [`WIDTH`] characters.
+fn wrapped(name: &str, items: impl Iterator<Item = String>) -> String {
+    let (mut text, mut at) = (format!("{name}:"), name.len() + 1);
+    for (n, item) in items.enumerate() {
+        let (comma, room) = if n == 0 { ("", 0) } else { (",", 1) };
+        if at + room + 1 + item.len() > usize::from(WIDTH) {
+            text += &format!("{comma}\n  {item}");
+            at = 2 + item.len();
+        } else {
+            text += &format!("{comma} {item}");
+            at += room + 1 + item.len();
+        }
+    }
+    text
+}
+
+/// From which id to which the cases go.
+fn ids(dataset: &Dataset) -> String {
+    let (Some(first), Some(last)) = (dataset.cases.first(), dataset.cases.last()) else { return String::new() };
+    format!(": they are {} to {}", first.id, last.id)
 }
 
 fn show(root: &Path, name: &str, id: &str, budget: usize) -> Result<()> {
     let installation = Installation::load(root)?;
     let dataset = installation.dataset(name)?;
-    let case =
-        dataset.case(id).ok_or_else(|| anyhow!("{name} has no case `{id}`: `assay golden stats` counts them"))?;
+    let case = dataset.case(id).ok_or_else(|| anyhow!("{name} has no case `{id}`{}", ids(&dataset)))?;
     println!(
         "{} · {} · {} · {:?} · capture {}",
         case.id,

@@ -41,10 +41,21 @@ fn label(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// An instant.
+pub(in crate::cli) fn time(text: &str) -> Result<DateTime<Utc>, String> {
+    text.parse().map_err(|_| "write it as RFC 3339, such as 2026-11-24T09:00:00Z".to_owned())
+}
+
+/// A difference in the unit of a metric.
+pub(in crate::cli) fn size(text: &str) -> Result<f64, String> {
+    let size = text.parse().ok().filter(|size: &f64| size.is_finite() && *size >= 0.0);
+    size.ok_or_else(|| "give 0 or more in the metric's unit, such as 0.05 for 5 percentage points".to_owned())
+}
+
 /// Reads the log at `path`, `-` for standard input. What a person should know about it goes to standard error.
 pub(in crate::cli) fn read(path: &Path, labels: Labels) -> Result<TextLog> {
     let (bytes, changed) = bytes(path)?;
-    let name = path.display();
+    let name = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
     refuse_binary(path, &bytes)?;
     let text = String::from_utf8_lossy(&bytes);
     let replaced = text.chars().filter(|c| *c == char::REPLACEMENT_CHARACTER).count();

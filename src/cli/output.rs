@@ -21,6 +21,8 @@ static FAILURE: OnceLock<io::Error> = OnceLock::new();
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 pub(super) const DOUBTFUL: Style = AnsiColor::Yellow.on_default();
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
+/// Characters of a line, on a terminal and off it, so that what is pasted looks as it did.
+pub(super) const WIDTH: u16 = 100;
 /// What frames the data.
 pub(super) const DIM: Style = Style::new().dimmed();
 
@@ -66,6 +68,11 @@ pub(super) fn line(text: fmt::Arguments<'_>) {
 /// Writes one line for the person at the terminal. If nobody can read it, nothing can be said about it either.
 pub(super) fn note(text: fmt::Arguments<'_>) {
     let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
+}
+
+/// A number of things, such as *1 line* or *2 lines*.
+pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// `text` in `style`, if standard output shows colours: a terminal, unless `NO_COLOR`, `CLICOLOR` or `TERM` say

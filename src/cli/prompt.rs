@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
-use comfy_table::Table;
 use comfy_table::presets::NOTHING;
+use comfy_table::{ContentArrangement, Table};
 use serde_json::json;
 
+use super::output::WIDTH;
 use crate::analyze::Prepared;
 use crate::digest::Budget;
 use crate::experiment::Choice;
@@ -90,12 +91,13 @@ fn list(prompts: &Prompts, json: bool) -> Result<()> {
         return Ok(());
     }
     let mut table = Table::new();
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
     table.load_style(NOTHING).set_header(["PROMPT", "RELEASED", "SHA256", "DESCRIPTION"]);
     for prompt in prompts.iter() {
         let date = released(prompt).map_or("draft".to_owned(), |date| date.format("%Y-%m-%d").to_string());
         table.add_row([prompt.id.to_string(), date, prompt.sha256[..12].to_owned(), prompt.description.clone()]);
     }
-    println!("{table}");
+    println!("{}", table.trim_fmt());
     Ok(())
 }
 
@@ -169,7 +171,9 @@ fn release(root: &Path, name: &str) -> Result<()> {
         Some(ontology) => ontology.sha256.clone(),
         None => {
             let id: PromptId = name.parse().map_err(|message: String| anyhow!(message))?;
-            prompts.get(&id).map_err(|message| anyhow!(message))?.sha256.clone()
+            let absent =
+                |message| anyhow!("{message}\n  hint: a version is a file, prompts/{}/{}.md", id.name, id.version);
+            prompts.get(&id).map_err(absent)?.sha256.clone()
         }
     };
     let mut lock = prompts.lock.clone();

@@ -40,7 +40,7 @@ pub(super) struct Sample {
     #[arg(long = "arm", value_name = "ARM")]
     arms: Vec<String>,
     /// The time before which the last night lies, as 2026-11-24T09:00:00Z; now if absent.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = super::input::time)]
     until: Option<DateTime<Utc>>,
     /// Seed of every draw.
     #[arg(long, default_value_t = 1)]

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::eval::{StoreArgs, pass_over};
 use super::exit;
 use super::output::paint;
+use crate::installation::load_cases;
 use crate::ledger::{Record, is_trace};
 use crate::run::{CaseResult, Plan, Run};
 use crate::store::{Ledger, Store};
@@ -82,18 +83,22 @@ struct Found {
 
 pub(super) async fn run(root: &Path, args: &Why) -> Result<ExitCode> {
     let what = What::parse(&args.what)?;
-    let store = args.store.open()?;
+    let store = args.store.existing()?;
     let rows = find(&store, &what).await?;
     let live = live(&store, &what).await?;
+    if let (What::Case(run, case), true) = (&what, rows.is_empty()) {
+        bail!("run {} has no answer to a case `{case}`", store.find(run).await?);
+    }
     if rows.is_empty() && live.is_empty() {
         bail!(
-            "no answer in {} has it\n  hint: published runs and the ledger of live answers are looked into; an answer has a trace id if telemetry \
+            "no answer in {} has this trace or hash\n  hint: published runs and the ledger of live answers are looked into; an answer has a trace id if telemetry \
              was on when it was asked (docs/telemetry.md)",
             store.url()
         );
     }
     let mut found = Vec::with_capacity(rows.len());
-    let mut bench = rebuild::Bench::new(root, args.cases.as_deref());
+    let given = args.cases.as_deref().map(load_cases).transpose()?;
+    let mut bench = rebuild::Bench::new(root, given);
     for (plan, row) in rows {
         let rebuilt = bench.rebuild(&plan, &row);
         found.push(Found { plan, row, rebuilt });

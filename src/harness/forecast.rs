@@ -40,13 +40,13 @@ pub struct Forecast {
     pub missing_file: Option<String>,
 }
 
-/// Looks ahead at every arm of an experiment; the models are not started.
+/// Looks ahead at every arm of an experiment; the models are not started. Without a store nothing ran earlier.
 ///
 /// # Errors
 /// What a run would refuse before it starts its models: dataset, prompts, models that do not exist.
 pub async fn forecast(
     installation: &Installation,
-    store: &Store,
+    store: Option<&Store>,
     experiment: &Experiment,
 ) -> Result<Vec<Forecast>, HarnessError> {
     let shelf = installation.shelf(&experiment.dataset)?;
@@ -56,7 +56,10 @@ pub async fn forecast(
         let refuse = |reason| HarnessError::Arm { arm: arm.name.clone(), reason };
         specs.insert(arm.model.clone(), installation.models.get(&arm.model).map_err(refuse)?);
     }
-    let earlier = records(store).await?;
+    let earlier = match store {
+        Some(store) => records(store).await?,
+        None => Vec::new(),
+    };
     let prompts = prompts(installation, experiment, &shelf, &specs)?;
     let cases = shelf.ids().len();
     let look = |(arm, prompts): (&Arm, Prompts)| {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
-use super::{Installation, dataset_folder, read, unreadable};
+use super::{Installation, dataset_folder, manifest, unreadable};
 use crate::golden::{self, Case, Coverage, Dataset, Manifest, Reader};
 use crate::ontology::Ontology;
 use crate::problem::Problem;
@@ -44,7 +44,7 @@ impl Installation {
     /// As [`Installation::dataset`].
     pub fn shelf(&self, dataset: &str) -> Result<Shelf, Problem> {
         let folder = dataset_folder(dataset);
-        let manifest = read(&self.root, &format!("{folder}/dataset.toml"))?;
+        let manifest = manifest(&self.root, &folder)?;
         let name = format!("{folder}/cases.jsonl");
         let path = self.root.join(&name);
         let (sha256, scanned) = scan(&name, &path).map_err(|error| unreadable(&name, &error))?;

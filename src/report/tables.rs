@@ -199,7 +199,7 @@ fn ratio_cell(found: &Estimate) -> Cell {
 }
 
 fn quantile_rows(runs: &[Run]) -> Vec<MetricRow> {
-    let row = |(at, name): (usize, &str)| {
+    let row = |(at, (name, meaning)): (usize, (&str, &'static str))| {
         let found = |run: &Run| {
             let q = run.record.latency_ms.get(at)?;
             let limits = interval(Metric::LatencyMs, q.ci_low, q.ci_high);
@@ -207,7 +207,7 @@ fn quantile_rows(runs: &[Run]) -> Vec<MetricRow> {
         };
         MetricRow {
             name: name.to_owned(),
-            meaning: "latency of this share of the answers or less",
+            meaning,
             primary: false,
             lower_is_better: true,
             first_cost: false,
@@ -215,7 +215,12 @@ fn quantile_rows(runs: &[Run]) -> Vec<MetricRow> {
             cells: runs.iter().map(found).collect(),
         }
     };
-    let named = ["latency p50", "latency p95", "latency p99"].into_iter().enumerate().map(row);
+    let named = [
+        ("latency p50", "half of the answers took no longer"),
+        ("latency p95", "95 of 100 answers took no longer"),
+        ("latency p99", "99 of 100 answers took no longer"),
+    ];
+    let named = named.into_iter().enumerate().map(row);
     named.filter(|row: &MetricRow| row.cells.iter().any(Option::is_some)).collect()
 }
 
@@ -326,9 +331,10 @@ fn meaning(metric: Metric) -> &'static str {
         Metric::ComponentF1 => "both at once, mean over cases",
         Metric::ComponentsRight | Metric::ComponentsWrong | Metric::ComponentsMissed => "components",
         Metric::Exact => "root cause, severity and components all right",
-        Metric::Rouge1 | Metric::Rouge2 | Metric::RougeL | Metric::RougeLsum => {
-            "words shared with the reference summary"
-        }
+        Metric::Rouge1 => "words shared with the reference summary",
+        Metric::Rouge2 => "pairs of words shared with it",
+        Metric::RougeL => "longest sequence of words shared with it",
+        Metric::RougeLsum => "the same, sentence by sentence",
         Metric::Grounded => "cites something, and all of it exists",
         Metric::EvidenceHit => "cites an entry that shows the cause",
         Metric::Abstained => "says the lines do not show the cause",

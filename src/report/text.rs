@@ -31,11 +31,16 @@ pub(super) fn value(metric: Metric, value: f64) -> String {
     }
 }
 
-/// An interval in its metric's unit, without the unit's name.
+/// An interval in its metric's unit, without the unit's name where that is the value's.
 pub(super) fn interval(metric: Metric, low: Option<f64>, high: Option<f64>) -> Option<String> {
     let (low, high) = (low?, high?);
     Some(match metric.unit() {
         Unit::Share => format!("{:.1} to {:.1}", low * 100.0, high * 100.0),
+        Unit::Milliseconds if high < 10_000.0 => {
+            let bare = |value| milliseconds(value).trim_end_matches(" ms").to_owned();
+            format!("{} to {}", bare(low), bare(high))
+        }
+        // Milliseconds and seconds may meet.
         Unit::Milliseconds => format!("{} to {}", milliseconds(low), milliseconds(high)),
         _ => format!("{} to {}", value(metric, low), value(metric, high)),
     })
@@ -146,6 +151,8 @@ mod tests {
     fn numbers_read_well() {
         assert_eq!(value(Metric::RootCause, 0.70123), "70.1 %");
         assert_eq!(interval(Metric::RootCause, Some(0.1), None), None);
+        let took = |low, high| interval(Metric::LatencyMs, Some(low), Some(high)).unwrap();
+        assert_eq!((took(9.91, 1076.2), took(9_000.0, 12_345.0)), ("9.9 to 1076".into(), "9000 ms to 12.3 s".into()));
         assert_eq!(signed(Metric::RootCause, -0.05), "\u{2212}5.0 pp");
         assert_eq!(signed(Metric::RootCause, -0.0001), "0.0 pp");
         assert_eq!((milliseconds(3.21), milliseconds(61.4), milliseconds(12_345.0)).2, "12.3 s");

@@ -179,6 +179,10 @@ impl Paired {
         if !(plan.margin.is_finite() && plan.margin >= 0.0) {
             return Err(StatsError::Parameter { name: "margin", value: plan.margin, expected: "zero or more" });
         }
+        if plan.scale == Scale::Unit && plan.margin >= 1.0 {
+            let expected = "below 1 for a share (0.05 is 5 percentage points)";
+            return Err(StatsError::Parameter { name: "margin", value: plan.margin, expected });
+        }
         if pairs.is_empty() {
             return Err(StatsError::Empty);
         }

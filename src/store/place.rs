@@ -85,6 +85,9 @@ fn local(path: &Path, create: bool) -> Result<Place, String> {
         std::fs::create_dir_all(path).map_err(|error| error.to_string())?;
     }
     let folder = std::path::absolute(path).map_err(|error| error.to_string())?;
+    if !folder.is_dir() {
+        return Err("there is no such folder".to_owned());
+    }
     // What was published stays published, also if the machine loses its power.
     let objects = LocalFileSystem::new_with_prefix(&folder).map_err(|error| error.to_string())?.with_fsync(true);
     Ok(Place { url: format!("file://{}", folder.display()), objects: Arc::new(objects), folder, bucket: false })

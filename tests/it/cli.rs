@@ -165,6 +165,14 @@ fn a_wrong_command_line_is_refused_with_the_way_out() {
         (&["analyze"], "--file <FILE>"),
         (&["analyze", "--file", "app.log", "--model", "a", "--url", "http://127.0.0.1:1"], "cannot be used with"),
         (&["analyze", "--file", "app.log", "--prompt", "triage"], "triage@2"),
+        (&["analyze", "app.log"], "a log file is --file app.log"),
+        (&["analyze", "--file", "app.log", "--since", "1h"], "cannot be used with"),
+        (&["analyze", "--file", "app.log", "--follow"], "cannot be used with"),
+        (&["analyze", "--loki", "http://127.0.0.1:1", "{a='b'}", "--from", "yesterday"], "RFC 3339"),
+        (&["analyze", "--loki", "http://127.0.0.1:1", "{a='b'}", "--limit", "0"], "1 or more"),
+        (&["eval", "gate", "a", "--baseline", "b", "--margin", "5%"], "0.05 for 5 percentage points"),
+        (&["eval", "compare", "a", "b", "--margin", "-1"], "0 or more"),
+        (&["eval", "power", "--clusters", "86", "--discordant", "3"], "at most 1"),
         (&["completions", "tcsh"], "possible values"),
     ] {
         let message = desk.fails(arguments, 2);
@@ -189,5 +197,47 @@ fn every_reading_command_works_on_the_checkout() {
     assert!(output.status.success() && stdout(&output).is_empty() && stderr(&output).contains("no runs in"));
     assert!(desk.fails(&["golden", "show", "golden-v1", "nope"], 1).contains("no case `nope`"));
     assert!(desk.fails(&["prompt", "show", "traige@2"], 1).contains("did you mean `triage@2`?"));
+    std::fs::create_dir(desk.path("store")).unwrap();
     assert!(desk.fails(&["eval", "show", "nope"], 1).contains("no run `nope`"));
+}
+
+#[test]
+fn what_only_reads_makes_no_store() {
+    let desk = Desk::new();
+    assert_eq!(desk.json(&["eval", "list", "--json"]), serde_json::json!([]));
+    desk.ok(&["eval", "resume"]);
+    let experiment = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/demo.toml");
+    assert!(desk.ok(&["eval", "run", experiment.to_str().unwrap(), "--dry-run"]).contains("no earlier run"));
+    for arguments in [&["eval", "show", "a"][..], &["eval", "baseline", "list"], &["why", "a/g1-001"]] {
+        assert!(desk.fails(arguments, 1).contains("there is no store"), "{arguments:?}");
+    }
+    assert!(!desk.path("store").exists());
+}
+
+#[test]
+fn a_share_has_no_difference_of_five_hundred_points() {
+    let desk = Desk::new();
+    assert!(desk.fails(&["eval", "power", "--clusters", "86", "--effect", "5"], 1).contains("0.05 is 5 percentage"));
+    let experiment = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/demo.toml");
+    let experiment = std::fs::read_to_string(experiment).unwrap().replace("margin = 0.05", "margin = 5");
+    desk.write("experiment.toml", experiment.as_bytes());
+    let message = desk.fails(&["eval", "run", "experiment.toml", "--dry-run"], 1);
+    assert!(message.contains("field `margin`: 5 is out of range"), "{message}");
+    // The metric is heard without a run, too.
+    let message = desk.fails(&["eval", "power", "--clusters", "86", "--metric", "latency_ms"], 1);
+    assert!(message.contains("`latency_ms` is no share"), "{message}");
+}
+
+#[test]
+fn a_file_that_was_named_and_is_not_there_is_not_the_root_s_fault() {
+    let desk = Desk::new();
+    for arguments in [
+        &["eval", "run", "nope.toml"][..],
+        &["prompt", "render", "--cases", "nope.jsonl"],
+        &["route", "explain", "--cases", "nope.jsonl"],
+    ] {
+        let message = desk.fails(arguments, 1);
+        assert!(message.contains("nope.") && !message.contains("--root"), "{arguments:?}: {message}");
+    }
+    assert!(desk.fails(&["golden", "verify", "nope"], 1).contains("golden/ has golden-v1"));
 }

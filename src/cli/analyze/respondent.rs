@@ -42,11 +42,12 @@ impl Chosen {
         if let [only] = real[..] {
             return Ok(Self { spec: only.clone() });
         }
-        let others: Vec<&str> = installation.models.iter().map(|spec| spec.name.as_str()).collect();
+        let others = installation.models.iter().filter(|spec| spec.kind != Kind::Rules);
+        let others: Vec<&str> = others.map(|spec| spec.name.as_str()).collect();
         let rules = installation.models.iter().find(|spec| spec.kind == Kind::Rules);
         let spec = rules.ok_or_else(|| anyhow!("which model? Give --model: there are {}", others.join(", ")))?;
-        if others.len() > 1 {
-            eprintln!("note: the rules answer; --model asks another of {}", others.join(", "));
+        if !others.is_empty() {
+            eprintln!("note: the rules answer; --model asks one of {}", others.join(", "));
         }
         Ok(Self { spec: spec.clone() })
     }

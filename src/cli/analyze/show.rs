@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::analyze::Analysis;
-use crate::cli::output::{BAD, DIM, DOUBTFUL, of_severity, paint, quote};
+use crate::cli::output::{BAD, DIM, DOUBTFUL, counted, of_severity, paint, quote};
 use crate::digest::Shown;
 use crate::run::ModelId;
 use crate::stream::TextLog;
@@ -110,9 +110,9 @@ impl Answered<'_> {
                 self.model.spec.name
             ),
             format!(
-                "{shown} of {} lines stand in {} templates, about {} tokens{redacted}; answered in {:.1} s; rendered prompt {}",
-                digest.lines,
-                digest.templates.len(),
+                "{shown} of {} stand in {}, about {} tokens{redacted}; answered in {:.1} s; rendered prompt {}",
+                counted(digest.lines, "line", "lines"),
+                counted(digest.templates.len(), "template", "templates"),
                 digest.estimated_tokens,
                 self.took.as_secs_f64(),
                 short(&prepared.rendered.hash),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Finding;
 use crate::experiment::{Kind, ModelSpec, Models};
 use crate::golden;
-use crate::installation::{load_dataset, load_models, load_prompts, load_routes};
+use crate::installation::{datasets as datasets_in, load_dataset, load_models, load_prompts, load_routes};
 use crate::llama::{self, Client};
 use crate::prompt::Prompts;
 
@@ -42,14 +42,13 @@ pub(super) fn routes(root: &Path) -> Finding {
 }
 
 pub(super) fn datasets(root: &Path) -> Vec<Finding> {
-    let folders = std::fs::read_dir(root.join("golden")).into_iter().flatten().flatten();
-    let mut names: Vec<String> = folders
-        .filter(|folder| folder.path().join("dataset.toml").is_file())
-        .filter_map(|folder| folder.file_name().into_string().ok())
-        .collect();
-    names.sort();
+    let names = datasets_in(root);
     if names.is_empty() {
-        return vec![Finding::warn("datasets", "there is none in golden/", "evaluations need one: see golden/")];
+        return vec![Finding::warn(
+            "datasets",
+            "there is none in golden/",
+            "evaluations need one; a checkout has golden-v1",
+        )];
     }
     names.iter().map(|name| dataset(root, name)).collect()
 }

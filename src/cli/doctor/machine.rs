@@ -105,7 +105,7 @@ fn free(_folder: &Path) -> Option<u64> {
 }
 
 /// The folder of a store on this machine.
-pub(super) fn local(url: &str) -> Option<PathBuf> {
+pub(in crate::cli) fn local(url: &str) -> Option<PathBuf> {
     match url.split_once("://") {
         None => Some(PathBuf::from(url)),
         Some(("file", path)) => Some(PathBuf::from(path)),

@@ -46,9 +46,9 @@ pub(in crate::cli) enum Command {
 
 pub(super) async fn run(command: &Command) -> Result<()> {
     match command {
-        Command::Set { name, run, store } => set(&store.open()?, name, run).await,
-        Command::List { json, store } => list(&store.open()?, *json).await,
-        Command::Show { name, json, store } => show(&store.open()?, name, *json).await,
+        Command::Set { name, run, store } => set(&store.existing()?, name, run).await,
+        Command::List { json, store } => list(&store.existing()?, *json).await,
+        Command::Show { name, json, store } => show(&store.existing()?, name, *json).await,
     }
 }
 
@@ -96,7 +96,7 @@ async fn list(store: &Store, json: bool) -> Result<()> {
         let set = baseline.set.format("%Y-%m-%d %H:%M").to_string();
         table.add_row([baseline.name, baseline.run, set, state.to_owned()]);
     }
-    println!("{table}");
+    println!("{}", table.trim_fmt());
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use crate::store::Store;
 
 pub(super) async fn dry_run(
     installation: &Installation,
-    store: &Store,
+    store: Option<&Store>,
     experiment: &Experiment,
     json: bool,
 ) -> Result<()> {
@@ -45,7 +45,11 @@ pub(super) async fn dry_run(
             basis(arm),
         ]);
     }
-    println!("{table}\n\n{questions} questions in all; time: {}. Tokens are estimated.", duration(seconds));
+    println!(
+        "{}\n\n{questions} questions in all; time: {}. Tokens are estimated.",
+        table.trim_fmt(),
+        duration(seconds)
+    );
     Ok(())
 }
 

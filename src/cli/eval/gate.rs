@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 
 use super::StoreArgs;
 use crate::cli::exit;
+use crate::cli::input::size;
 use crate::compare::{GateRecord, RunGate, amount, difference, gate_runs};
 use crate::run::{FORMAT, Run};
 use crate::score::{Metric, Unit};
@@ -30,7 +31,7 @@ pub(in crate::cli) struct Gate {
     #[arg(long)]
     metric: Option<Metric>,
     /// Loss that would be accepted, in the metric's unit (0.05 is 5 percentage points); the experiment's if absent.
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = size)]
     margin: Option<f64>,
     /// How to print the result.
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -52,7 +53,7 @@ enum Format {
 }
 
 pub(super) async fn gate(args: &Gate) -> Result<ExitCode> {
-    let store = args.store.open()?;
+    let store = args.store.existing()?;
     let run = store.run(&store.find(&args.run).await?).await?;
     let (name, baseline) = reference(&store, &args.baseline).await?;
     let experiment = &run.record.plan.experiment;

@@ -8,20 +8,23 @@ use serde_json::json;
 use super::runs;
 use super::table::{self, Subsets};
 use crate::cli::output::conclusions;
-use crate::compare::{RunComparison, compare_tallied};
+use crate::compare::{RunComparison, amount, compare_tallied};
 use crate::run::{Plan, RunRecord};
 use crate::score::{Metric, Unit};
 use crate::store::Store;
 
+/// A time of day for people.
+const SECOND: &str = "%Y-%m-%d %H:%M:%S UTC";
+
 pub(super) async fn list(store: &Store, json: bool) -> Result<()> {
     let (published, open) = runs(store).await?;
-    if json {
+    if json && !(published.is_empty() && open.is_empty()) {
         let rows: Vec<_> = published.iter().map(row).chain(open.iter().map(open_row)).collect();
         println!("{}", serde_json::to_string_pretty(&rows)?);
         return Ok(());
     }
     if published.is_empty() && open.is_empty() {
-        eprintln!("no runs in {}: `assay eval run experiments/demo.toml` makes some", store.url());
+        nothing(&format!("{}: `assay eval run experiments/demo.toml` makes some", store.url()), json);
         return Ok(());
     }
     let mut table = Table::new();
@@ -29,14 +32,26 @@ pub(super) async fn list(store: &Store, json: bool) -> Result<()> {
     for record in &published {
         let plan = &record.plan;
         let primary = plan.experiment.primary;
-        let value = record.metrics.get(&primary).map_or("-".to_owned(), |e| format!("{primary} {:.3}", e.value));
+        let shown = |value: f64| match primary.unit() {
+            Unit::Share => format!("{:.1} %", value * 100.0),
+            _ => amount(primary, value),
+        };
+        let value = record.metrics.get(&primary).map_or("-".to_owned(), |e| format!("{primary} {}", shown(e.value)));
         table.add_row(cells(plan, "published", value));
     }
     for plan in &open {
         table.add_row(cells(plan, "unfinished", "-".to_owned()));
     }
-    println!("{table}");
+    println!("{}", table.trim_fmt());
     Ok(())
+}
+
+/// An empty list, and why it is.
+pub(super) fn nothing(why: &str, json: bool) {
+    if json {
+        println!("[]");
+    }
+    eprintln!("no runs in {why}");
 }
 
 fn cells(plan: &Plan, status: &str, value: String) -> [String; 6] {
@@ -75,12 +90,19 @@ pub(super) async fn show(store: &Store, reference: &str, by: Option<Subsets>, js
     println!("experiment {}: {}", plan.experiment.name, plan.experiment.question);
     println!("dataset {} {}, ontology {}", plan.dataset.name, plan.dataset.sha256, plan.pipeline.ontology);
     println!("prompts {}", plan.pipeline.prompts.keys().cloned().collect::<Vec<_>>().join(", "));
-    println!("model {} {}", plan.model.spec.description, plan.model.gguf_sha256.as_deref().unwrap_or("(no file hash)"));
+    let file = plan.model.gguf_sha256.as_ref().map_or_else(String::new, |hash| format!(", sha256 {hash}"));
+    println!("model {}: {}{file}", plan.arm.model, plan.model.spec.description);
     let environment = &plan.environment;
     let commit = environment.commit.as_deref().unwrap_or("unknown");
     let dirty = if environment.dirty == Some(true) { ", with uncommitted changes" } else { "" };
     println!("assay {} at {commit}{dirty}; {}", environment.assay_version, environment.cpu.as_deref().unwrap_or("-"));
-    println!("{} to {}, resumed {} times", plan.started, run.record.finished, run.record.resumed);
+    let (started, finished) = (plan.started.format(SECOND), run.record.finished.format(SECOND));
+    let resumed = match run.record.resumed {
+        0 => String::new(),
+        1 => ", resumed once".to_owned(),
+        n => format!(", resumed {n} times"),
+    };
+    println!("{started} to {finished}{resumed}");
     if let Some(cost) = cost(&run.record) {
         println!("cost: {cost}");
     }

@@ -7,6 +7,7 @@ use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
 use super::StoreArgs;
+use crate::cli::input::size;
 use crate::compare::{amount, compare_runs};
 use crate::score::{Metric, Unit};
 use crate::stats::power::{POWER, clusters_needed, minimum_detectable_effect, power, spread, spread_of_discordance};
@@ -15,10 +16,6 @@ use crate::stats::power::{POWER, clusters_needed, minimum_detectable_effect, pow
 const EFFECTS: [f64; 7] = [0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2];
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  assay eval power RUN --against OTHER --effect 0.05   spread as these two showed it\n  \
-                        assay eval power --clusters 86 --discordant 0.2      spread from a guess"
-)]
 pub(in crate::cli) struct Power {
     /// A run whose dataset is meant: a run id, the beginning of one, or an arm's name.
     #[arg(conflicts_with = "clusters", required_unless_present = "clusters")]
@@ -27,22 +24,27 @@ pub(in crate::cli) struct Power {
     #[arg(long, value_name = "RUN", requires = "run", conflicts_with = "discordant")]
     against: Option<String>,
     /// Clusters of the dataset, in place of a run.
-    #[arg(long)]
-    clusters: Option<usize>,
+    #[arg(long, value_parser = clap::value_parser!(u32).range(2..))]
+    clusters: Option<u32>,
     /// Share of clusters that the two runs are assumed to answer differently.
-    #[arg(long, default_value_t = 0.2, value_name = "SHARE")]
+    #[arg(long, default_value_t = 0.2, value_name = "SHARE", value_parser = share)]
     discordant: f64,
-    /// The metric; the experiment's if absent.
-    #[arg(long, requires = "run")]
+    /// The metric; the experiment's if absent, without a run root_cause.
+    #[arg(long)]
     metric: Option<Metric>,
     /// Differences to plan for, in the metric's unit (0.05 is 5 percentage points).
-    #[arg(long = "effect", value_delimiter = ',', value_name = "X")]
+    #[arg(long = "effect", value_delimiter = ',', value_name = "X", value_parser = size)]
     effects: Vec<f64>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     store: StoreArgs,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share: &f64| *share > 0.0 && *share <= 1.0);
+    share.ok_or_else(|| "give a share above 0 and at most 1".to_owned())
 }
 
 /// What is known of the dataset and of how two runs over it differ.
@@ -76,8 +78,9 @@ pub(super) async fn power_of(args: &Power) -> Result<()> {
         (true, true) => EFFECTS.to_vec(),
         (true, false) => bail!("give --effect: `{}` is no share, and has differences of its own size", basis.metric),
     };
-    if let Some(effect) = effects.iter().find(|effect| !(effect.is_finite() && **effect > 0.0)) {
-        bail!("--effect {effect} is out of range: give a size above 0, in the metric's unit");
+    if let Some(effect) = effects.iter().find(|effect| **effect == 0.0 || (share && **effect > 1.0)) {
+        let most = if share { " and at most 1 for a share (0.05 is 5 percentage points)" } else { "" };
+        bail!("--effect {effect} is out of range: give a size above 0{most}");
     }
     let row = |effect: &f64| -> Result<Row> {
         let clusters_needed = clusters_needed(*effect, basis.spread).ok();
@@ -103,7 +106,7 @@ async fn basis(args: &Power) -> Result<Basis> {
 }
 
 async fn observed(args: &Power, run: &str, against: &str) -> Result<(Metric, f64, usize, String)> {
-    let store = args.store.open()?;
+    let store = args.store.existing()?;
     let run = store.run(&store.find(run).await?).await?;
     let against = store.run(&store.find(against).await?).await?;
     let experiment = &run.record.plan.experiment;
@@ -125,13 +128,10 @@ async fn observed(args: &Power, run: &str, against: &str) -> Result<(Metric, f64
 }
 
 async fn assumed(args: &Power, run: Option<&str>) -> Result<(Metric, f64, usize, String)> {
-    if !(args.discordant > 0.0 && args.discordant <= 1.0) {
-        bail!("--discordant {} is out of range: give a share above 0 and at most 1", args.discordant);
-    }
     let (metric, clusters) = match run {
-        None => (Metric::RootCause, args.clusters.unwrap_or_default()),
+        None => (args.metric.unwrap_or(Metric::RootCause), args.clusters.unwrap_or_default() as usize),
         Some(run) => {
-            let store = args.store.open()?;
+            let store = args.store.existing()?;
             let run = store.run(&store.find(run).await?).await?;
             let metric = args.metric.unwrap_or(run.record.plan.experiment.primary);
             let clusters = run.record.metrics.get(&metric).map_or(0, |estimate| estimate.n_clusters);
@@ -166,5 +166,5 @@ fn print(basis: &Basis, rows: &[Row]) {
     for column in table.column_iter_mut() {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    println!("\n{table}");
+    println!("\n{}", table.trim_fmt());
 }

@@ -12,6 +12,9 @@ const TOKEN_VARIABLE: &str = "ASSAY_GRAFANA_TOKEN";
 const SHOWN: usize = 300;
 
 pub(super) async fn push(store: &Store, reference: &str, to: &str) -> Result<()> {
+    if !(to.starts_with("http://") || to.starts_with("https://")) {
+        bail!("--to {to} is no address: write http://GRAFANA/api/datasources/uid/UID/resources");
+    }
     let id = store.find(reference).await?;
     let parcel = Parcel::of(store, &id).await?;
     let url = format!("{}/runs", to.trim_end_matches('/'));
@@ -22,7 +25,8 @@ pub(super) async fn push(store: &Store, reference: &str, to: &str) -> Result<()>
     if let Some(token) = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty()) {
         request = request.bearer_auth(token);
     }
-    let response = request.send().await.with_context(|| format!("cannot reach {url}"))?;
+    let response =
+        request.send().await.map_err(reqwest::Error::without_url).with_context(|| format!("cannot reach {url}"))?;
     let status = response.status();
     let text = response.text().await.unwrap_or_default();
     if !status.is_success() {

@@ -1,5 +1,7 @@
 //! What a session prints when it ends: the tables, a sentence per comparison, where the runs lie.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use serde_json::json;
 
@@ -68,7 +70,18 @@ fn footer(store: &Store, runs: &[&RunRecord]) {
         println!("  {}", run.plan.id);
     }
     let arms: Vec<&str> = runs.iter().map(|run| run.plan.arm.name.as_str()).collect();
-    println!("Next: assay eval report {} --out report.html", arms.join(" "));
-    println!("      assay eval show {} --by split", arms[0]);
+    let assay = program();
+    println!("Next: {assay} eval report {} --out report.html", arms.join(" "));
+    println!("      {assay} eval show {} --by split", arms[0]);
     println!("      ./just host-demo shows what Grafana gets; ./just demo --model FILE.gguf asks a model of yours");
+}
+
+/// This program as it can be called from here: by its name if it was found by it, else by its path.
+fn program() -> String {
+    let called = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    if called.components().count() < 2 {
+        return "assay".to_owned();
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    called.strip_prefix(here).unwrap_or(&called).display().to_string()
 }

@@ -1,11 +1,13 @@
 //! `assay eval report`: one page about some runs.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
 use super::StoreArgs;
+use crate::cli::output::Stdout;
 use crate::golden::Case;
 use crate::installation::{Installation, Shelf};
 use crate::report::{Logs, Report, Sources};
@@ -36,7 +38,7 @@ pub(in crate::cli) struct ReportPage {
 }
 
 pub(super) async fn write(root: &Path, args: &ReportPage) -> Result<()> {
-    let store = args.store.open()?;
+    let store = args.store.existing()?;
     let mut runs: Vec<Run> = Vec::with_capacity(args.runs.len());
     for reference in &args.runs {
         runs.push(store.run(&store.find(reference).await?).await?);
@@ -57,7 +59,7 @@ pub(super) async fn write(root: &Path, args: &ReportPage) -> Result<()> {
         Format::Markdown => report.markdown(),
     };
     match &args.out {
-        None => print!("{text}"),
+        None => Stdout.write_all(text.as_bytes())?,
         Some(file) => {
             std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
             eprintln!("wrote {}", file.display());

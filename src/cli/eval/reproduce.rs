@@ -38,7 +38,7 @@ pub(in crate::cli) struct Reproduce {
 
 pub(super) async fn reproduce(root: &Path, args: &Reproduce) -> Result<ExitCode> {
     let mut installation = Installation::load(root)?;
-    let store = args.store.open()?;
+    let store = args.store.existing()?;
     let original = store.run(&store.find(&args.run).await?).await?;
     let experiment = frozen(&installation, &original.record.plan)?;
     // The model as it was declared then, whatever models.toml says now; its file is held to its hash.

@@ -64,10 +64,12 @@ pub(super) async fn start(root: &Path, args: &Run) -> Result<()> {
     if let Some(file) = &args.model {
         replace_models(&mut installation, &mut experiment, file, args.context).await?;
     }
-    let store = args.store.open()?;
     if args.dry_run {
-        return dry_run(&installation, &store, &experiment, args.json).await;
+        // Nothing ran yet where there is no store.
+        let store = if args.store.absent() { None } else { Some(args.store.existing()?) };
+        return dry_run(&installation, store.as_ref(), &experiment, args.json).await;
     }
+    let store = args.store.open()?;
     let launcher = launcher(&installation, &store, &experiment, args.patience)?;
     eprintln!("{}: {}", experiment.name, experiment.question);
     let session = Session::start(&installation, &store, &experiment, &launcher).await?;
@@ -76,7 +78,11 @@ pub(super) async fn start(root: &Path, args: &Run) -> Result<()> {
 
 pub(super) async fn resume(root: &Path, args: &Resume) -> Result<()> {
     let mut installation = Installation::load(root)?;
-    let store = args.store.open()?;
+    if args.run.is_none() && args.store.absent() {
+        eprintln!("nothing to resume: there is no store {}", args.store.url());
+        return Ok(());
+    }
+    let store = args.store.existing()?;
     let plans = unfinished(&store, args.run.as_deref()).await?;
     if plans.is_empty() {
         // No failure: a scheduled job resumes before each run, and mostly there is nothing.
@@ -221,6 +227,8 @@ async fn unfinished(store: &Store, reference: Option<&str>) -> Result<Vec<Plan>>
         },
     };
     open.retain(|plan| plan.session == session);
+    // As the experiment has them: its first arm is the reference of what is printed in the end.
+    open.sort_by_key(|plan| plan.experiment.arms.iter().position(|arm| arm.name == plan.arm.name));
     if open.is_empty() {
         bail!("every run of session {session} is finished");
     }

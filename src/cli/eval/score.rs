@@ -26,7 +26,7 @@ pub(in crate::cli) struct Score {
 }
 
 pub(super) async fn score(root: &Path, args: &Score) -> Result<()> {
-    let store = args.store.open()?;
+    let store = args.store.existing()?;
     let stored = store.run(&store.find(&args.run).await?).await?;
     let scorer = stored.record.plan.pipeline.scorer.clone();
     let rescored = rescore(&Installation::load(root)?, stored)?;

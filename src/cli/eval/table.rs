@@ -9,13 +9,12 @@ use clap::ValueEnum;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 
+use crate::cli::output::WIDTH;
 use crate::run::{Metrics, Pooled, RunRecord};
 use crate::score::{Metric, Unit};
 use crate::stats::Estimate;
 use crate::verdict::Class;
 
-/// Characters of a line.
-const WIDTH: usize = 100;
 /// Up to this many columns the intervals stand beside their values.
 const ABREAST: usize = 3;
 /// What stands for a figure that is not there: missing is not zero.
@@ -148,7 +147,7 @@ fn laid_out(corner: &str, names: &[String], mut rows: Vec<Row>) -> String {
     let first = rows.iter().map(|(name, _)| name.len()).chain([corner.len()]).max().unwrap_or_default() + 2;
     let (mut tables, mut start) = (Vec::new(), 0);
     while start < names.len() {
-        let mut room = WIDTH.saturating_sub(first + width(start));
+        let mut room = usize::from(WIDTH).saturating_sub(first + width(start));
         let mut end = start + 1;
         while end < names.len() && width(end) <= room {
             room -= width(end);
@@ -242,7 +241,7 @@ mod tests {
     fn no_line_is_wider_than_the_page_and_no_column_is_lost() {
         for columns in 1..=20 {
             let text = laid_out("METRIC", &names(columns), figures(columns));
-            assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+            assert!(text.lines().all(|line| line.chars().count() <= usize::from(WIDTH)), "{text}");
             assert!(names(columns).iter().all(|name| text.contains(name)), "{text}");
         }
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::digest::{self, Budget};
 use crate::experiment::Choice;
 use crate::golden::Case;
-use crate::installation::{HASH_KEY_VARIABLE, Installation, load_cases};
+use crate::installation::{HASH_KEY_VARIABLE, Installation};
 use crate::redact;
 use crate::run::{CaseResult, Plan};
 
@@ -34,7 +34,8 @@ impl fmt::Display for Rebuilt {
             Self::Another(differences) => {
                 write!(f, "rebuilt from its entries: ANOTHER HASH; {}", differences.join("; "))
             }
-            Self::Not(reason) => write!(f, "not rebuilt: {reason}"),
+            // In one line, as all that stands beside it.
+            Self::Not(reason) => write!(f, "not rebuilt: {}", reason.replace("\n  hint: ", "; ")),
         }
     }
 }
@@ -52,15 +53,16 @@ impl Rebuilt {
 /// Where prompts are rebuilt: the installation and the cases, read when they are first needed.
 pub(super) struct Bench<'a> {
     root: &'a Path,
-    cases: Option<&'a Path>,
+    /// Cases in place of the datasets'.
+    given: Option<Vec<Case>>,
     installation: Option<Result<Installation, String>>,
     /// Cases by the dataset that they are of.
     read: BTreeMap<String, Result<Vec<Case>, String>>,
 }
 
 impl<'a> Bench<'a> {
-    pub(super) fn new(root: &'a Path, cases: Option<&'a Path>) -> Self {
-        Self { root, cases, installation: None, read: BTreeMap::new() }
+    pub(super) fn new(root: &'a Path, given: Option<Vec<Case>>) -> Self {
+        Self { root, given, installation: None, read: BTreeMap::new() }
     }
 
     /// Builds the prompt of an answer again.
@@ -73,13 +75,13 @@ impl<'a> Bench<'a> {
             Err(reason) => return Rebuilt::Not(reason.clone()),
         };
         let of = &plan.experiment.dataset;
-        let cases = self.read.entry(of.clone()).or_insert_with(|| match self.cases {
-            Some(path) => load_cases(path).map_err(|error| error.to_string()),
-            None => installation.dataset(of).map(|dataset| dataset.cases).map_err(|error| error.to_string()),
-        });
-        let cases = match cases {
-            Ok(cases) => cases,
-            Err(reason) => return Rebuilt::Not(reason.clone()),
+        let read = || installation.dataset(of).map(|dataset| dataset.cases).map_err(|error| error.to_string());
+        let cases = match &self.given {
+            Some(cases) => cases,
+            None => match self.read.entry(of.clone()).or_insert_with(read) {
+                Ok(cases) => &*cases,
+                Err(reason) => return Rebuilt::Not(reason.clone()),
+            },
         };
         match cases.iter().find(|case| case.id == row.answer.case) {
             Some(case) => rebuilt(installation, plan, row, case),

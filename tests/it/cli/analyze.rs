@@ -64,3 +64,11 @@ fn what_cannot_be_asked_is_refused() {
         assert!(!message.contains("me:secret"), "{message}");
     }
 }
+
+#[test]
+fn a_tenant_in_the_environment_is_no_argument_of_a_file() {
+    let desk = Desk::with_log();
+    let mut command = desk.command(&["analyze", "--file", "app.log", "--model", "rules"]);
+    let output = command.env("ASSAY_LOKI_ORG_ID", "homelab").output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+}

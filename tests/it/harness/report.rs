@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::process::Stdio;
 
 use super::crashes::RULES;
 use super::folder::{Folder, stderr};
@@ -54,6 +55,26 @@ fn refusal(folder: &Folder, runs: &[&str]) -> String {
     let output = folder.assay(&[&["eval", "report"], runs].concat());
     assert!(!output.status.success() && output.stdout.is_empty(), "{runs:?} was not refused");
     stderr(&output)
+}
+
+#[test]
+fn a_reader_who_closes_the_page_early_is_no_error() {
+    let folder = installation(2);
+    let mut command = folder.command(&["eval", "report", "arm0", "arm1"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && !stderr(&output).contains("panicked"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_margin_that_no_share_can_lose_is_refused() {
+    let folder = installation(2);
+    for command in [&["compare", "arm0", "arm1"][..], &["gate", "arm1", "--baseline", "arm0"]] {
+        let output = folder.assay(&[&["eval"], command, &["--margin", "5"]].concat());
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("0.05 is 5 percentage points"), "{}", stderr(&output));
+    }
 }
 
 #[test]
