@@ -104,7 +104,7 @@ pub fn load_dataset(root: &Path, name: &str) -> Result<Dataset, Problem> {
 }
 
 /// Folder of a dataset, relative to the installation: a path as it is, or a name below `golden/`.
-fn dataset_folder(name: &str) -> String {
+pub fn dataset_folder(name: &str) -> String {
     if name.contains('/') { name.trim_end_matches('/').to_owned() } else { format!("golden/{name}") }
 }
 

@@ -8,11 +8,11 @@ use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use serde_json::json;
 
-use super::output::WIDTH;
+use super::output::{WIDTH, counted};
 use crate::digest::Budget;
 use crate::experiment::Choice;
-use crate::golden::{self, Dataset};
-use crate::installation::{Installation, load_dataset, load_prompts};
+use crate::golden::{self, Coverage, Dataset};
+use crate::installation::{Installation, dataset_folder, load_dataset, load_prompts};
 use crate::ontology::Ontology;
 use crate::score::agreement::agreement;
 
@@ -62,19 +62,27 @@ fn ontology(root: &Path, dataset: &str) -> Result<Ontology> {
 
 fn verify(root: &Path, name: &str) -> Result<()> {
     let dataset = load_dataset(root, name)?;
-    let problems = golden::verify(name, &dataset, &ontology(root, name)?);
+    let problems = golden::verify(&dataset_folder(name), &dataset, &ontology(root, name)?);
     for problem in &problems {
         eprintln!("{problem}");
     }
     if !problems.is_empty() {
-        bail!("{name}: {} problems", problems.len());
+        bail!("{name}: {}", counted(problems.len(), "problem", "problems"));
     }
     let counts = &dataset.manifest.counts;
     println!(
-        "{}: {} cases from {} captures, {} lines, sha256 {}: sound",
-        dataset.manifest.name, counts.total, counts.clusters, counts.entries, dataset.manifest.sha256
+        "{}: {}, {} lines, sha256 {}: sound",
+        dataset.manifest.name,
+        cases(counts),
+        counts.entries,
+        dataset.manifest.sha256
     );
     Ok(())
+}
+
+fn cases(counts: &Coverage) -> String {
+    let captures = counted(counts.clusters, "capture", "captures");
+    format!("{} from {captures}", counted(counts.total, "case", "cases"))
 }
 
 fn stats(dataset: &Dataset, ontology: &Ontology, json: bool) -> Result<()> {
@@ -89,7 +97,7 @@ fn stats(dataset: &Dataset, ontology: &Ontology, json: bool) -> Result<()> {
         manifest.name, manifest.version, manifest.ontology, manifest.frozen
     );
     let counts = &manifest.counts;
-    println!("{} cases from {} captures, {} lines\n", counts.total, counts.clusters, counts.entries);
+    println!("{}, {} lines\n", cases(counts), counts.entries);
     let groups = [
         ("family", &counts.family),
         ("split", &counts.split),

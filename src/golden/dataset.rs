@@ -70,8 +70,10 @@ pub struct Manifest {
     /// Whether it may no longer change.
     pub frozen: bool,
     /// SHA-256 of `cases.jsonl`: as stated where it is frozen, else as it was found.
+    #[serde(default)]
     pub sha256: String,
-    /// What it contains.
+    /// What it contains; as found where the file does not state it.
+    #[serde(default)]
     pub counts: Coverage,
 }
 
@@ -109,14 +111,17 @@ impl Dataset {
         let file = format!("{folder}/dataset.toml");
         let mut manifest: Manifest = problem::parse_toml(&file, manifest)?;
         if manifest.frozen && manifest.sha256 != actual {
-            let message = format!("cases.jsonl has sha256 {actual}, the frozen dataset {}", manifest.sha256);
+            let stated = if manifest.sha256.is_empty() { "states none" } else { &manifest.sha256 };
+            let message = format!("cases.jsonl has sha256 {actual}, the frozen dataset {stated}");
             let hint = "restore cases.jsonl; a change is a new dataset";
             return Err(Problem::new(file, message).in_field("sha256").hint(hint));
         }
         // What may still change is known by what it is, not by what it was when somebody last wrote it down.
         actual.clone_into(&mut manifest.sha256);
         let (counts, cases) = cases?;
-        if counts != manifest.counts {
+        if manifest.counts == Coverage::default() {
+            manifest.counts = counts;
+        } else if counts != manifest.counts {
             let message = format!("states {:?}, the cases are {counts:?}", manifest.counts);
             return Err(Problem::new(file, message).in_field("counts").hint("state what cases.jsonl contains"));
         }

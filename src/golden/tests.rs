@@ -33,6 +33,16 @@ fn a_touched_dataset_does_not_load() {
 }
 
 #[test]
+fn a_dataset_that_may_change_is_counted_and_hashed_as_it_is_found() {
+    let open = "name = 'g'\nversion = 1\nontology = 1\nfrozen = false\n";
+    let dataset = Dataset::parse("golden/g", open, CASE).unwrap();
+    assert_eq!((dataset.manifest.counts.total, dataset.manifest.counts.entries), (1, 2));
+    assert_eq!(dataset.manifest.sha256, hash::sha256(CASE));
+    let problem = Dataset::parse("golden/g", &open.replace("false", "true"), CASE).unwrap_err().to_string();
+    assert!(problem.contains(&format!("sha256 {}, the frozen dataset states none", hash::sha256(CASE))), "{problem}");
+}
+
+#[test]
 fn verify_names_what_gives_the_answer_away_or_contradicts_itself() {
     for (from, to, expected) in [
         ("no space left", "seen in disk-full-test", "entry 1 carries the label `disk_full`"),

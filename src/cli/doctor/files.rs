@@ -13,12 +13,13 @@ use crate::prompt::Prompts;
 /// A server that is there says so at once.
 const SERVER_ANSWERS: Duration = Duration::from_secs(3);
 
-const ROOT: &str = "run assay in the folder that holds prompts/ and golden/, or give --root";
+/// The way out of an error that names none: what cannot be found says where it should be.
+const MEND: &str = "mend the file";
 
 pub(super) fn prompts(root: &Path) -> Finding {
     let prompts = match load_prompts(root) {
         Ok(prompts) => prompts,
-        Err(problem) => return Finding::of_error("prompts", &problem, ROOT),
+        Err(problem) => return Finding::of_error("prompts", &problem, MEND),
     };
     let all: Vec<String> = prompts.iter().map(|prompt| prompt.id.to_string()).collect();
     let drafts: Vec<&str> = all.iter().filter(|id| prompts.lock.released(id).is_none()).map(String::as_str).collect();
@@ -36,7 +37,7 @@ pub(super) fn routes(root: &Path) -> Finding {
     let prompts: Option<Prompts> = load_prompts(root).ok();
     match prompts.map(|prompts| load_routes(root, &prompts)) {
         Some(Ok(routes)) => Finding::ok("routes", format!("{} rules", routes.iter().count())),
-        Some(Err(problem)) => Finding::of_error("routes", &problem, ROOT),
+        Some(Err(problem)) => Finding::of_error("routes", &problem, MEND),
         None => Finding::warn("routes", "not checked", "mend prompts first"),
     }
 }
@@ -57,7 +58,7 @@ fn dataset(root: &Path, name: &str) -> Finding {
     let check = format!("dataset {name}");
     let dataset = match load_dataset(root, name) {
         Ok(dataset) => dataset,
-        Err(problem) => return Finding::of_error(check, &problem, "restore the dataset"),
+        Err(problem) => return Finding::of_error(check, &problem, "mend or restore it"),
     };
     let manifest = &dataset.manifest;
     let ontology = load_prompts(root).ok().and_then(|prompts| prompts.ontologies().get(&manifest.ontology).cloned());
@@ -75,7 +76,7 @@ fn dataset(root: &Path, name: &str) -> Finding {
 }
 
 pub(super) fn models(root: &Path) -> Result<Models, Finding> {
-    load_models(root).map_err(|problem| Finding::of_error("models", &problem, ROOT))
+    load_models(root).map_err(|problem| Finding::of_error("models", &problem, MEND))
 }
 
 pub(super) async fn model(root: &Path, spec: &ModelSpec) -> Finding {

@@ -1,5 +1,7 @@
 //! `assay eval run --dry-run`: what would run, and for how long.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
@@ -19,10 +21,9 @@ pub(super) async fn dry_run(
     let arms = forecast(installation, store, experiment).await?;
     let questions: usize = arms.iter().map(|arm| arm.questions).sum();
     let seconds: Option<f64> = arms.iter().map(|arm| arm.seconds).sum();
-    for arm in &arms {
-        if let Some(file) = &arm.missing_file {
-            eprintln!("warning: model `{}`: {file} is not there", arm.model);
-        }
+    let missing = arms.iter().filter_map(|arm| Some((&arm.model, arm.missing_file.as_ref()?)));
+    for (model, file) in missing.collect::<BTreeSet<_>>() {
+        eprintln!("warning: model `{model}`: {file} is not there");
     }
     if json {
         let value = json!({ "experiment": experiment, "arms": arms, "questions": questions, "seconds": seconds });

@@ -43,7 +43,7 @@ async fn a_trace_a_hash_and_a_case_lead_to_the_prompt_and_rebuild_it() {
         assert!(told.contains("ANOTHER HASH; the prompt's file was "), "{told}");
 
         for (what, expected) in
-            [("nonsense", "neither a trace id"), ("0123456789abcdef", "no answer in"), ("a/x", "no answer in")]
+            [("nonsense", "neither a trace id"), ("0123456789abcdef", "no answer in"), ("a/x", "has no answer to a case `x`")]
         {
             let output = folder.assay(&["why", what]);
             assert_eq!(output.status.code(), Some(1));
