@@ -42,9 +42,11 @@ async fn a_trace_a_hash_and_a_case_lead_to_the_prompt_and_rebuild_it() {
         assert_eq!(output.status.code(), Some(6), "{told}");
         assert!(told.contains("ANOTHER HASH; the prompt's file was "), "{told}");
 
-        for (what, expected) in
-            [("nonsense", "neither a trace id"), ("0123456789abcdef", "no answer in"), ("a/x", "has no answer to a case `x`")]
-        {
+        for (what, expected) in [
+            ("nonsense", "neither a trace id"),
+            ("0123456789abcdef", "no answer in"),
+            ("a/x", "has no answer to a case `x`"),
+        ] {
             let output = folder.assay(&["why", what]);
             assert_eq!(output.status.code(), Some(1));
             assert!(stderr(&output).contains(expected), "{what}: {}", stderr(&output));
