@@ -62,7 +62,8 @@ export class AssayDataSource extends DataSourceWithBackend<AssayQuery, Settings>
   query(request: DataQueryRequest<AssayQuery>): Observable<DataQueryResponse> {
     const targets = request.targets.map((query) => about(query, request.range));
     const scoped = { ...request, targets, scopedVars: { ...request.scopedVars, ...rangeVars(request.range) } };
-    const ask = () => super.query(scoped);
+    const ask = (without: string[] = []) =>
+      super.query({ ...scoped, targets: targets.filter(({ refId }) => !without.includes(refId)) });
     return ask().pipe(switchMap((response) => follow(response, ask, (path) => this.channel(path))));
   }
 

@@ -11,7 +11,6 @@ import {
 } from '@grafana/data';
 import {
   combineLatest,
-  EMPTY,
   exhaustMap,
   filter,
   interval,
@@ -19,7 +18,7 @@ import {
   merge,
   Observable,
   of,
-  share,
+  Subject,
   startWith,
   take,
 } from 'rxjs';
@@ -39,7 +38,15 @@ interface Pending {
   path: string;
 }
 
+/** How far it is. */
+interface State {
+  refId: string;
+  progress: Progress;
+}
+
 type Open = (path: string) => Observable<LiveChannelEvent<unknown>>;
+/** Puts the questions again, but for those of these refIds. */
+type Ask = (without: string[]) => Observable<DataQueryResponse>;
 
 /** Asks again after this long without word, because Live may be off or its connection lost. */
 export const PATIENCE_MS = 5_000;
@@ -53,83 +60,88 @@ export function pending(response: DataQueryResponse): Pending[] {
 }
 
 /**
- * The response, then how far its open questions are, then the response to the same questions once they are answered.
- * `ask` puts them again; `open` subscribes to a channel.
+ * The response, then how far its open questions are, then the response to the same questions once they are answered. One that
+ * has failed is not put again, which would begin it anew: it is an error beside what the others answer.
  */
-export function follow(response: DataQueryResponse, ask: () => Observable<DataQueryResponse>, open: Open) {
+export function follow(response: DataQueryResponse, ask: Ask, open: Open): Observable<DataQueryResponse> {
   const waiting = pending(response);
   if (waiting.length === 0) {
     return of(response);
   }
   return new Observable<DataQueryResponse>((subscriber) => {
-    const progress = waiting.map(({ refId, path }) =>
-      open(path).pipe(
-        map((event) => (isLiveChannelMessageEvent(event) ? read(event.message) : undefined)),
-        filter((read) => read !== undefined),
-        startWith<Progress>({ state: 'queued' }),
-        map((progress) => ({ refId, progress })),
-      ),
-    );
-    const all = combineLatest(progress).pipe(share());
-    const shown = all.subscribe({
-      next: (states) => subscriber.next(inProgress(response, states)),
-      // Live is a convenience: without it the question is put again every few seconds.
-      error: () =>
-        subscriber.next(
-          inProgress(
-            response,
-            waiting.map(({ refId }) => ({ refId, progress: { state: 'queued' } })),
-          ),
-        ),
-    });
-    const failed = all.subscribe({
-      next: (states) => {
-        const failure = states.find(({ progress }) => progress.state === 'failed');
-        if (failure) {
-          const message = failure.progress.message || text.failures.analysis;
-          subscriber.next({
-            ...response,
-            data: settled(response),
-            state: LoadingState.Error,
-            errors: [{ refId: failure.refId, message }],
-          });
-          subscriber.complete();
-        }
-      },
-      error: () => undefined,
-    });
-    const finished = all.pipe(filter((states) => states.every(({ progress }) => progress.state === 'done')));
-    const answered = merge(quietly(finished), interval(PATIENCE_MS)).pipe(
-      exhaustMap(ask),
+    let states: State[] = waiting.map(({ refId }) => ({ refId, progress: { state: 'queued' } }));
+    let rows: DataFrame[] = [];
+    const finished = new Subject<void>();
+    const failures = () => states.filter(({ progress }) => progress.state === 'failed');
+    const show = () => {
+      rows = states.map(({ refId, progress }) => progressFrame(refId, progress));
+      subscriber.next({ ...response, data: [...rows, ...settled(response)], state: LoadingState.Streaming });
+    };
+    const answered = merge(finished, interval(PATIENCE_MS)).pipe(
+      exhaustMap(() => ask(failures().map(({ refId }) => refId))),
       filter((again) => pending(again).length === 0),
       take(1),
+      map((again) => withFailures(again, response, failures())),
     );
     const end = answered.subscribe(subscriber);
+    const watched = combineLatest(waiting.map((question) => watch(question, open))).subscribe({
+      next: (next) => {
+        states = next;
+        if (failures().length === states.length) {
+          subscriber.next(withFailures({ ...response, data: [] }, response, states));
+          subscriber.complete();
+        } else if (states.every(({ progress }) => progress.state === 'done' || progress.state === 'failed')) {
+          finished.next();
+        } else {
+          show();
+        }
+      },
+      // Live is a convenience: without it the questions are put again every few seconds.
+      error: show,
+    });
     return () => {
       end.unsubscribe();
-      shown.unsubscribe();
-      failed.unsubscribe();
+      watched.unsubscribe();
+      // Grafana takes nothing more from whom it left, and goes on showing what it has: this row says what became of it.
+      for (const row of rows) {
+        row.fields[0]?.values.splice(0, 1, 'cancelled');
+      }
     };
   });
 }
 
-function quietly<T>(source: Observable<T>): Observable<T> {
-  return new Observable((subscriber) =>
-    source.subscribe({ next: (value) => subscriber.next(value), error: () => EMPTY, complete: () => undefined }),
+/** How far a question is, from the beginning. */
+function watch({ refId, path }: Pending, open: Open): Observable<State> {
+  return open(path).pipe(
+    map((event) => (isLiveChannelMessageEvent(event) ? read(event.message) : undefined)),
+    filter((progress) => progress !== undefined),
+    startWith<Progress>({ state: 'queued' }),
+    map((progress) => ({ refId, progress })),
   );
+}
+
+/** What was answered, and of the questions that failed the reason and what was known before. */
+function withFailures(again: DataQueryResponse, before: DataQueryResponse, failures: State[]): DataQueryResponse {
+  if (failures.length === 0) {
+    return again;
+  }
+  const failed = failures.map(({ refId }) => refId);
+  const known = settled(before).filter((frame) => failed.includes(frame.refId ?? ''));
+  const errors = failures.map(({ refId, progress }) => ({
+    refId,
+    message: progress.message || text.failures.analysis,
+  }));
+  return {
+    ...again,
+    data: [...again.data, ...known],
+    state: LoadingState.Error,
+    errors: [...(again.errors ?? []), ...errors],
+  };
 }
 
 /** What is already known: older verdicts, without the empty frames that only name a channel. */
 function settled(response: DataQueryResponse): DataFrame[] {
   return response.data.filter((frame: DataFrame) => frame.length > 0);
-}
-
-function inProgress(
-  response: DataQueryResponse,
-  states: Array<{ refId: string; progress: Progress }>,
-): DataQueryResponse {
-  const frames = states.map(({ refId, progress }) => progressFrame(refId, progress));
-  return { ...response, data: [...frames, ...settled(response)], state: LoadingState.Streaming };
 }
 
 /** One row that a table panel and Explore show as it is. */

@@ -18,6 +18,7 @@ import {
 } from '../query';
 import { filled, text } from '../text';
 import { type AssayQuery, QUERY_TYPES, type QueryType, type Settings } from '../types';
+import { Answer } from './Answer';
 import { Previews } from './Previews';
 import { QueryField } from './QueryField';
 
@@ -94,6 +95,7 @@ export function QueryEditor({ query: stored, onChange, onRunQuery, datasource, a
       {type === 'analyze' && subjectOf(query) === 'logs' && (
         <Previews query={query} datasource={datasource} range={range} />
       )}
+      {type === 'analyze' && app === CoreApp.Explore && <Answer data={data} refId={query.refId} />}
       {filtering && <EditorRow>{filters.map(field)}</EditorRow>}
       {filters.length > 0 && !filtering && (
         <div>

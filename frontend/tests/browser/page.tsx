@@ -164,7 +164,7 @@ function Query({
         datasource={datasource}
         app={app}
         range={range}
-        data={{ state: response.state }}
+        data={{ state: response.state, series: response.data }}
       />
       <p data-testid="state">
         {response.state}{' '}

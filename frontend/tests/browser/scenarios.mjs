@@ -289,6 +289,11 @@ export const scenarios = {
     assert.match(verdict, /rules/);
     await page.getByText('Done', { exact: true }).waitFor();
     assert.equal(await page.getByTestId('frame-progress').count(), 0);
+    // Explore's table cuts the sentence, so that the editor tells it.
+    assert.match(
+      await page.getByRole('status', { name: 'Answer' }).textContent(),
+      /^(info|warning|error|critical) \w+ .+/,
+    );
     await page.getByText(/about .* entries/).waitFor();
     await accessible(page);
     await shot(it, 'explore-dark', { x: 0, y: 0, width: 1548, height: 640 });

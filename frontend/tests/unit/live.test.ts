@@ -132,6 +132,50 @@ test('cancelling ends the subscription to the channel', () => {
   expect(closed).toBe(true);
 });
 
+test('what was cancelled says so where it stands', () => {
+  const channel = new Subject<ReturnType<typeof packet>>();
+  const page = seen(
+    follow(
+      open(),
+      () => NEVER,
+      () => channel,
+    ),
+  );
+  channel.next(packet('model'));
+  const shown = page.responses.at(-1)?.data[0]?.fields;
+  expect(shown?.[0]?.values).toEqual(['model']);
+  page.subscription.unsubscribe();
+  expect(shown?.[0]?.values).toEqual(['cancelled']);
+});
+
+test('a failure beside another question leaves that one its answer', () => {
+  const channels: Record<string, Subject<ReturnType<typeof packet>>> = {
+    'analyze/A': new Subject(),
+    'analyze/B': new Subject(),
+  };
+  const asked: string[][] = [];
+  const page = seen(
+    follow(
+      { data: [...open('A', 1).data, ...open('B').data] },
+      (without) => {
+        asked.push(without);
+        return of({ data: [frame('B', 1)], state: LoadingState.Done });
+      },
+      (path) => channels[path] ?? NEVER,
+    ),
+  );
+  channels['analyze/A']?.next(packet('failed'));
+  expect([asked.length, page.done()]).toEqual([0, false]);
+  channels['analyze/B']?.next(packet('done'));
+  expect(asked).toEqual([['A']]);
+  expect(page.responses.at(-1)).toMatchObject({
+    state: LoadingState.Error,
+    errors: [{ refId: 'A' }],
+    data: [{ refId: 'B' }, { refId: 'A' }],
+  });
+  expect(page.done()).toBe(true);
+});
+
 test('without Live the question is put again until it is answered', () => {
   jest.useFakeTimers();
   const answers = [open(), answered];

@@ -28,12 +28,13 @@ pub(super) fn metric(config: Config, metric: Metric) -> Config {
 }
 
 /// What a person reads of a verdict before all else: what broke, where, in a sentence, and by which log lines. A table panel
-/// keeps to the widths and breaks the sentence into lines; Explore makes all columns alike, so that order is all it takes.
+/// keeps to the widths and breaks the sentence into lines; Explore makes all columns alike, and our editor there repeats it.
 pub(super) fn verdict(verdict: Option<&Verdict>) -> [Field; 5] {
     let column = |name: &str, pixels: u32, text: &dyn Fn(&Verdict) -> String| {
         Field::text_or_null(name, [verdict.map(text)]).shown(|config| wide(config, pixels))
     };
-    let sentence = json!({"width": 430, "cellOptions": {"type": "auto", "wrapText": true}});
+    // Grafana 12.3 reads the shorter one, those before it the other.
+    let sentence = json!({"width": 430, "wrapText": true, "cellOptions": {"type": "auto", "wrapText": true}});
     [
         column("severity", 90, &|verdict| verdict.severity.to_string()).shown(severity_colours),
         column("root_cause", 150, &|verdict| verdict.root_cause.clone()),
