@@ -13,6 +13,7 @@ use clap::Args;
 use super::digest::tokens;
 use super::exit::{Ended, interrupt};
 use super::input::LabelArgs;
+use super::output::SECOND;
 use crate::analyze::{Ask, Respondent};
 use crate::digest::{Budget, Shape};
 use crate::experiment::Choice;
@@ -81,6 +82,7 @@ pub(super) async fn run(root: &std::path::Path, args: &Analyze) -> Result<()> {
             let shape = |log: &TextLog| shape(&installation, args, log, &choice, &chosen);
             follow.until_changed(&mut log, &known, shape).await?;
             println!();
+            eprintln!("{}: the log has another shape", chrono::Utc::now().format(SECOND));
         }
     };
     let told = tokio::select! {

@@ -23,6 +23,8 @@ pub(super) const DOUBTFUL: Style = AnsiColor::Yellow.on_default();
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
 /// Characters of a line, on a terminal and off it, so that what is pasted looks as it did.
 pub(super) const WIDTH: u16 = 100;
+/// A time of day for people.
+pub(super) const SECOND: &str = "%Y-%m-%d %H:%M:%S UTC";
 /// What frames the data.
 pub(super) const DIM: Style = Style::new().dimmed();
 

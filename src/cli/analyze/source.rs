@@ -9,16 +9,13 @@ use clap::Args;
 use super::follow::Follow;
 use crate::cli::exit::Ended;
 use crate::cli::input::{self, LabelArgs};
-use crate::cli::output::counted;
+use crate::cli::output::{SECOND, counted};
 use crate::logql;
 use crate::loki::{self, Direction, LogQuery, Logs};
 use crate::stream::{TextLog, TimeRange};
 
 /// Most entries that are fetched unless told otherwise.
 const DEFAULT_LIMIT: usize = 5_000;
-
-/// A time of day for people.
-const SECOND: &str = "%Y-%m-%d %H:%M:%S UTC";
 
 /// Where the lines come from.
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ use comfy_table::presets::NOTHING;
 use serde_json::json;
 
 use super::{StoreArgs, table};
+use crate::cli::output::SECOND;
 use crate::compare::Baseline;
 use crate::problem::did_you_mean;
 use crate::run::FORMAT;
@@ -67,7 +68,7 @@ async fn set(store: &Store, name: &str, reference: &str) -> Result<()> {
         set: Utc::now(),
     };
     match store.put_baseline(&baseline).await.with_context(|| format!("baseline `{name}` stays as it was"))? {
-        Some(before) => eprintln!("baseline {name} is {id}; it was {} since {}", before.run, before.set),
+        Some(before) => eprintln!("baseline {name} is {id}; it was {} since {}", before.run, before.set.format(SECOND)),
         None => eprintln!("baseline {name} is {id}"),
     }
     Ok(())
@@ -112,7 +113,7 @@ async fn show(store: &Store, name: &str, json: bool) -> Result<()> {
         println!("{}", serde_json::to_string_pretty(&json!({ "baseline": baseline, "run": run.record }))?);
         return Ok(());
     }
-    println!("baseline {name}: {} since {}", baseline.run, baseline.set);
+    println!("baseline {name}: {} since {}", baseline.run, baseline.set.format(SECOND));
     println!(
         "results {}, run.json {}\n{}",
         baseline.results_sha256,

@@ -10,9 +10,9 @@ use clap::{Args, ValueEnum};
 use super::StoreArgs;
 use crate::cli::exit;
 use crate::cli::input::size;
-use crate::compare::{GateRecord, RunGate, amount, difference, gate_runs};
+use crate::compare::{GateRecord, RunGate, amount, difference, gate_runs, value};
 use crate::run::{FORMAT, Run};
-use crate::score::{Metric, Unit};
+use crate::score::Metric;
 use crate::stats::GateOutcome;
 use crate::store::Store;
 
@@ -122,15 +122,14 @@ fn word(outcome: GateOutcome) -> &'static str {
 fn facts(record: &GateRecord) -> Vec<(&'static str, String)> {
     let (result, gate) = (&record.result, &record.result.gate);
     let metric = result.metric;
-    let value = |value: f64| match metric.unit() {
-        Unit::Share => format!("{:.1} %", value * 100.0),
-        _ => amount(metric, value),
-    };
     let pinned = record.baseline_name.as_ref().map_or(String::new(), |name| format!(" (baseline {name})"));
     vec![
         ("run", format!("{} · {}", result.run, result.run_title)),
         ("baseline", format!("{} · {}{pinned}", result.baseline, result.baseline_title)),
-        ("metric", format!("{metric}: {} against {}", value(result.value), value(result.baseline_value))),
+        (
+            "metric",
+            format!("{metric}: {} against {}", value(metric, result.value), value(metric, result.baseline_value)),
+        ),
         ("difference", difference(metric, gate.delta)),
         ("at worst, 95 %", gate.bound.map_or_else(|| "no honest bound".to_owned(), |bound| difference(metric, bound))),
         ("margin", amount(metric, gate.margin)),

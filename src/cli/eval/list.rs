@@ -7,14 +7,11 @@ use serde_json::json;
 
 use super::runs;
 use super::table::{self, Subsets};
-use crate::cli::output::conclusions;
-use crate::compare::{RunComparison, amount, compare_tallied};
+use crate::cli::output::{SECOND, conclusions};
+use crate::compare::{RunComparison, compare_tallied, value};
 use crate::run::{Plan, RunRecord};
 use crate::score::{Metric, Unit};
 use crate::store::Store;
-
-/// A time of day for people.
-const SECOND: &str = "%Y-%m-%d %H:%M:%S UTC";
 
 pub(super) async fn list(store: &Store, json: bool) -> Result<()> {
     let (published, open) = runs(store).await?;
@@ -32,12 +29,9 @@ pub(super) async fn list(store: &Store, json: bool) -> Result<()> {
     for record in &published {
         let plan = &record.plan;
         let primary = plan.experiment.primary;
-        let shown = |value: f64| match primary.unit() {
-            Unit::Share => format!("{:.1} %", value * 100.0),
-            _ => amount(primary, value),
-        };
-        let value = record.metrics.get(&primary).map_or("-".to_owned(), |e| format!("{primary} {}", shown(e.value)));
-        table.add_row(cells(plan, "published", value));
+        let found = record.metrics.get(&primary);
+        let found = found.map_or("-".to_owned(), |e| format!("{primary} {}", value(primary, e.value)));
+        table.add_row(cells(plan, "published", found));
     }
     for plan in &open {
         table.add_row(cells(plan, "unfinished", "-".to_owned()));

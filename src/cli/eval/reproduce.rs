@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::StoreArgs;
 use super::run::{drive, launcher};
 use crate::cli::exit;
-use crate::compare::{Reproduction, difference, reproduction};
+use crate::compare::{Reproduction, difference, reproduction, value};
 use crate::experiment::Profile;
 use crate::harness::{Outcome, Session, frozen};
 use crate::installation::Installation;
@@ -72,7 +72,8 @@ fn print(found: &Reproduction, profile: Profile) {
     }
     if let (Some(before), Some(after)) = (found.primary_before, found.primary_after) {
         let delta = difference(found.primary, after - before);
-        println!("  {}: {before:.4}, then {after:.4} ({delta})", found.primary);
+        let (before, after) = (value(found.primary, before), value(found.primary, after));
+        println!("  {}: {before}, then {after} ({delta})", found.primary);
     }
     for case in found.cases.iter().take(SHOWN) {
         println!("{} #{}: {} ({} -> {})", case.case, case.repeat, case.fields.join(", "), case.before, case.after);

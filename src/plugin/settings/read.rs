@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(
             faults.unwrap_err(),
             "setting `n` is 10: give a whole number from 1 to 9; setting `f` is \"yes\": give true or false; \
-             setting `t` is 3: give a text such as x; setting `o`, field `byte`: unknown field `byte`, expected `bytes`: \
+             setting `t` is 3: give a text such as x; setting `o`, field `byte`: unknown field `byte`: \
              did you mean `bytes`?; setting `p` is `here`: give an absolute path, such as /var/lib/assay"
         );
     }
