@@ -206,8 +206,10 @@ fn what_only_reads_makes_no_store() {
     let desk = Desk::new();
     assert_eq!(desk.json(&["eval", "list", "--json"]), serde_json::json!([]));
     desk.ok(&["eval", "resume"]);
-    let experiment = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/demo.toml");
-    assert!(desk.ok(&["eval", "run", experiment.to_str().unwrap(), "--dry-run"]).contains("no earlier run"));
+    let experiment = "name = 'x'\nquestion = '?'\ndataset = 'golden-v1'\nprimary = 'root_cause'\nmargin = 0.05\n\
+                      digest_tokens = 300\n[[arm]]\nname = 'rules'\nprompt = 'triage@1'\nmodel = 'rules'\n";
+    desk.write("experiment.toml", experiment.as_bytes());
+    assert!(desk.ok(&["eval", "run", "experiment.toml", "--dry-run"]).contains("no earlier run"));
     for arguments in [&["eval", "show", "a"][..], &["eval", "baseline", "list"], &["why", "a/g1-001"]] {
         assert!(desk.fails(arguments, 1).contains("there is no store"), "{arguments:?}");
     }

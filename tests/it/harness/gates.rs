@@ -77,7 +77,7 @@ fn a_gate_decides_an_exit_code_and_keeps_what_it_said() {
     for (arguments, expected) in [
         (vec!["rules", "--baseline", "rulse"], "no run `rulse`"),
         (vec!["rules", "--baseline", "a", "--metric", "severity"], "give --margin"),
-        (vec!["rules", "--baseline", "a", "--margin", "-1"], "margin is -1"),
+        (vec!["rules", "--baseline", "a", "--margin", "5"], "0.05 is 5 percentage points"),
     ] {
         let arguments = [&["eval", "gate"], &arguments[..]].concat();
         let message = stderr(&ends(&folder, 1, &arguments));
@@ -86,6 +86,8 @@ fn a_gate_decides_an_exit_code_and_keeps_what_it_said() {
     // A mistake in the arguments must not look like a run that is worse.
     let usage = stderr(&ends(&folder, 2, &["eval", "gate", "rules", "--baselin", "a"]));
     assert!(usage.contains("--baseline"), "{usage}");
+    let usage = stderr(&ends(&folder, 2, &["eval", "gate", "rules", "--baseline", "a", "--margin", "-1"]));
+    assert!(usage.contains("give 0 or more"), "{usage}");
 }
 
 #[test]
@@ -215,13 +217,13 @@ fn power_says_how_many_clusters_an_effect_needs() {
     let alike = stderr(&ends(&folder, 1, &alike));
     assert!(alike.contains("--discordant"), "{alike}");
     ends(&folder, 0, &["eval", "power", "rules", "--effect", "0.3"]);
-    for (arguments, expected) in [
-        (vec!["--clusters", "1"], "at least 2"),
-        (vec!["--clusters", "9", "--discordant", "2"], "--discordant 2 is out of range"),
-        (vec!["--clusters", "9", "--effect", "0"], "--effect 0 is out of range"),
-        (vec!["rules", "--metric", "latency_ms"], "--against"),
+    for (code, arguments, expected) in [
+        (2, vec!["--clusters", "1"], "1 is not in 2.."),
+        (2, vec!["--clusters", "9", "--discordant", "2"], "above 0 and at most 1"),
+        (1, vec!["--clusters", "9", "--effect", "0"], "--effect 0 is out of range"),
+        (1, vec!["rules", "--metric", "latency_ms"], "--against"),
     ] {
-        let message = stderr(&ends(&folder, 1, &[&["eval", "power"], &arguments[..]].concat()));
+        let message = stderr(&ends(&folder, code, &[&["eval", "power"], &arguments[..]].concat()));
         assert!(message.contains(expected), "{arguments:?}: {message}");
     }
 }
