@@ -12,7 +12,7 @@ fn files_that_are_wrong_name_place_value_and_way_out() {
     for (file, from, to, expected) in [
         ("experiment.toml", "primary = 'root_cause'", "primary = 'root_cuase'", "did you mean `root_cause`?"),
         ("experiment.toml", "margin = 0.05", "margin = -1", "`margin`: -1 is out of range"),
-        ("experiment.toml", "dataset = 'small'", "dataset = 'smal'", "golden/smal/dataset.toml: cannot be read"),
+        ("experiment.toml", "dataset = 'small'", "dataset = 'smal'", "golden/smal: there is no dataset"),
         ("experiment.toml", "model = 'tiny'", "model = 'tyni'", "no model `tyni`"),
         ("experiment.toml", "'triage@1'\nmodel = 'tiny'", "'triage@9'\nmodel = 'tiny'", "no prompt `triage@9`"),
         ("models/models.toml", "kind = 'managed'", "kind = 'manged'", "unknown kind `manged`"),
