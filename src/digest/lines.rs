@@ -12,7 +12,7 @@ use super::scan::Scanner;
 use crate::stream::{Entry, Window};
 
 /// Entries that a thread takes at a time.
-const PART: usize = 1 << 13;
+const PART: usize = 1 << 10;
 
 /// What was read of each entry.
 pub(super) struct Lines {

@@ -14,7 +14,7 @@ use super::hash::{hash_bytes, mix};
 use super::level;
 use super::lines::{self, Lines};
 use super::record::{Record, Records};
-use super::scan::Scanner;
+use super::scan::{Scanner, Shape, Token};
 use super::templates::{Template, Templates};
 use crate::stream::Window;
 
@@ -71,6 +71,8 @@ pub(super) fn components(window: &Window) -> (Vec<String>, Vec<u32>) {
 #[derive(Default)]
 struct Chunk {
     shapes: Vec<Found>,
+    /// Of the first chunk, whose shapes are nearly all new: their templates, as far as they came for nothing.
+    templates: Vec<Option<Template>>,
     of: Vec<u32>,
 }
 
@@ -78,6 +80,8 @@ struct Chunk {
 #[derive(Default)]
 struct Tools {
     scanner: Scanner,
+    /// Tokens of the line that was scanned last.
+    tokens: Vec<Token>,
     /// Shape keys by text key, whatever the chunk: the one follows from the other.
     known: HashedMap<u64>,
 }
@@ -104,17 +108,18 @@ pub(super) fn mine(source: &Source<'_>, threads: NonZeroUsize) -> Mined {
     let records = source.records;
     let chunks = source.chunks(threads.get());
     let mut templates = Templates::default();
-    let mut scanner = Scanner::default();
-    let mut tokens = Vec::new();
+    let mut tools = Tools::default();
     let mut of = Vec::with_capacity(records.all.len());
-    for chunk in &chunks {
+    for chunk in chunks {
         let start = of.len();
+        let mut made = chunk.templates.into_iter();
         let ids: Vec<u32> = chunk
             .shapes
             .iter()
             .map(|found| {
                 let record = &records.all[found.first as usize];
-                let new = || source.template(record, &mut scanner, &mut tokens);
+                let made = made.next().flatten();
+                let new = || made.unwrap_or_else(|| source.template(record, &mut tools));
                 let id = templates.place(found.key, new);
                 templates.add(id, found.count, found.first, found.last);
                 id
@@ -155,18 +160,19 @@ impl Source<'_> {
         done.into_iter().map(|(_, chunk)| chunk).collect()
     }
 
-    fn chunk(&self, part: &[Record], start: usize, Tools { scanner, known }: &mut Tools) -> Chunk {
+    fn chunk(&self, part: &[Record], start: usize, tools: &mut Tools) -> Chunk {
         let (mut by_text, mut by_shape) = (HashedMap::<u32>::default(), HashedMap::<u32>::default());
-        let mut chunk = Chunk { shapes: Vec::new(), of: Vec::with_capacity(part.len()) };
+        let mut chunk = Chunk { of: Vec::with_capacity(part.len()), ..Chunk::default() };
         for (index, record) in (start as u32..).zip(part) {
             let text = self.text_key(record);
             let shape = *by_text.entry(text).or_insert_with(|| {
-                if known.len() >= MAX_KNOWN {
-                    known.clear();
-                }
-                let key = *known.entry(text).or_insert_with(|| self.shape_key(record, scanner));
+                let (key, punctuation) = self.known_key(text, record, tools);
                 *by_shape.entry(key).or_insert_with(|| {
                     chunk.shapes.push(Found { key, count: 0, first: index, last: index });
+                    if start == 0 {
+                        let made = punctuation.map(|found| self.of_tokens(record, &tools.tokens, found));
+                        chunk.templates.push(made);
+                    }
                     chunk.shapes.len() as u32 - 1
                 })
             });
@@ -194,32 +200,63 @@ impl Source<'_> {
         if record.key == record.head { key } else { mix(key, self.lines.keys[record.key as usize]) }
     }
 
-    /// Hash of everything that must be equal for two records to be of one shape.
-    fn shape_key(&self, record: &Record, scanner: &mut Scanner) -> u64 {
+    /// The shape key of a record with this text key. If its tokens are those that the tools hold now, also the
+    /// punctuation between them.
+    fn known_key(&self, text: u64, record: &Record, tools: &mut Tools) -> (u64, Option<u64>) {
+        if let Some(&key) = tools.known.get(&text) {
+            return (key, None);
+        }
+        if tools.known.len() >= MAX_KNOWN {
+            tools.known.clear();
+        }
+        let (key, punctuation) = self.shape_key(record, tools);
+        tools.known.insert(text, key);
+        (key, (record.key == record.head).then_some(punctuation))
+    }
+
+    /// Hash of everything that must be equal for two records to be of one shape, and the punctuation of the line that
+    /// opens it.
+    fn shape_key(&self, record: &Record, Tools { scanner, tokens, .. }: &mut Tools) -> (u64, u64) {
         let line = self.line(record.head);
-        let shape = scanner.shape(line);
+        let punctuation = scanner.tokens(line, tokens);
+        let shape = Shape::of(tokens, punctuation);
         let key = mix(shape.sum ^ u64::from(shape.tokens), shape.punctuation);
         let key = mix(key, lines::beside(self.component(record), line));
         if record.key == record.head {
-            return key;
+            return (key, punctuation);
         }
         let last = scanner.shape(self.line(record.key));
-        mix(key, mix(last.sum, last.punctuation))
+        (mix(key, mix(last.sum, last.punctuation)), punctuation)
     }
 
     /// The template of which `record` is the first.
-    fn template(&self, record: &Record, scanner: &mut Scanner, tokens: &mut Vec<super::scan::Token>) -> Template {
+    fn template(&self, record: &Record, Tools { scanner, tokens, .. }: &mut Tools) -> Template {
+        let punctuation = scanner.tokens(self.line(record.head), tokens);
+        if record.key == record.head {
+            return self.of_tokens(record, tokens, punctuation);
+        }
+        let mut hashes = hashes(tokens);
+        let kind = mix(mix(punctuation, u64::from(self.component(record))), hashes.len() as u64);
+        scanner.tokens(self.line(record.key), tokens);
+        hashes.extend(tokens.iter().map(|token| token.hash));
+        self.stated(record, hashes, kind)
+    }
+
+    /// The template of which `record`, told by one line with these tokens, is the first.
+    fn of_tokens(&self, record: &Record, tokens: &[Token], punctuation: u64) -> Template {
+        self.stated(record, hashes(tokens), mix(punctuation, u64::from(self.component(record))))
+    }
+
+    /// A template with the level that its first record states.
+    fn stated(&self, record: &Record, hashes: Vec<u64>, kind: u64) -> Template {
         let line = self.line(record.head);
         let level = level::detect(line, body(line));
-        let mut kind = mix(scanner.tokens(line, tokens), u64::from(self.component(record)));
-        let mut hashes: Vec<u64> = tokens.iter().map(|token| token.hash).collect();
-        if record.key != record.head {
-            scanner.tokens(self.line(record.key), tokens);
-            kind = mix(kind, hashes.len() as u64);
-            hashes.extend(tokens.iter().map(|token| token.hash));
-        }
         Template::new(hashes, mix(kind, level as u64), level, self.component(record))
     }
+}
+
+fn hashes(tokens: &[Token]) -> Vec<u64> {
+    tokens.iter().map(|token| token.hash).collect()
 }
 
 /// Where the text of a line begins that is not its leading timestamp.

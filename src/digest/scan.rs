@@ -55,6 +55,14 @@ pub(super) struct Shape {
     pub(super) tokens: u32,
 }
 
+impl Shape {
+    /// The shape of a line with these tokens and this punctuation between them.
+    pub(super) fn of(tokens: &[Token], punctuation: u64) -> Self {
+        let terms = tokens.iter().enumerate().map(|(position, token)| term(position, token.hash));
+        Self { sum: terms.fold(0, u64::wrapping_add), punctuation, tokens: tokens.len() as u32 }
+    }
+}
+
 /// A map of one bit per byte, with a block to spare so that bits can be read across its end.
 type Bits = [u64; BLOCKS + 1];
 
@@ -188,8 +196,7 @@ impl Scanner {
     pub(super) fn shape(&mut self, line: &[u8]) -> Shape {
         let mut tokens = std::mem::take(&mut self.spare);
         let punctuation = self.tokens(line, &mut tokens);
-        let terms = tokens.iter().enumerate().map(|(position, token)| term(position, token.hash));
-        let shape = Shape { sum: terms.fold(0, u64::wrapping_add), punctuation, tokens: tokens.len() as u32 };
+        let shape = Shape::of(&tokens, punctuation);
         self.spare = tokens;
         shape
     }

@@ -157,3 +157,32 @@ proptest! {
         }
     }
 }
+
+/// Lines as programs write them, some of them the end of a traceback, with words that make shapes of their own.
+fn busy() -> impl Strategy<Value = Vec<String>> {
+    let word = prop::sample::select(vec!["alpha", "beta", "gamma", "delta", "epsilon", "zeta"]);
+    let line = (word.clone(), word, 0..9_000u32, prop::sample::select(vec!["info", "error"]), 0..40u32);
+    let line = line.prop_map(|(a, b, n, level, kind)| match kind {
+        0 => "Traceback (most recent call last):".to_owned(),
+        1 => format!("  File \"{a}.py\", line {n}"),
+        2 => format!("{{\"level\":\"{level}\",\"msg\":\"{a} {b}\",\"n\":{n}}}"),
+        3 => format!("{a}Error: {b} of {n}"),
+        _ => format!("level={level} msg=\"{a} took {n}ms\" user={b}-{}", kind % 3),
+    });
+    prop::collection::vec(line, 2_000..4_000)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn threads_change_no_byte(lines in busy(), tokens in 50usize..2_000) {
+        let window = Window::from_text(labels("app"), 0, &lines.join("\n"));
+        let one = digest_on(&window, Budget::new(tokens), NonZeroUsize::MIN);
+        for threads in [2, 5] {
+            let many = digest_on(&window, Budget::new(tokens), NonZeroUsize::new(threads).unwrap());
+            prop_assert_eq!(&many, &one);
+        }
+        prop_assert_eq!(digest(&window, Budget::new(tokens)), one);
+    }
+}

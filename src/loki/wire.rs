@@ -253,7 +253,11 @@ impl<'a, M> Response<'a, M> {
 
 /// Parses text that should be UTF-8; what is not becomes replacement characters.
 fn parse<T, E>(body: &[u8], read: impl FnOnce(&str) -> Result<T, E>) -> Result<T, E> {
-    read(&String::from_utf8_lossy(body))
+    // Looking for what is to be replaced takes several times as long as seeing that there is nothing.
+    match std::str::from_utf8(body) {
+        Ok(text) => read(text),
+        Err(_) => read(&String::from_utf8_lossy(body)),
+    }
 }
 
 fn json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {

@@ -11,17 +11,26 @@ mod keyed;
 mod pem;
 mod reach;
 mod shaped;
+#[cfg(target_arch = "x86_64")]
+mod starts;
 mod words;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Add;
+use std::panic::resume_unwind;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use regex::Regex;
 
-use crate::stream::Window;
+use crate::stream::{Entry, Window};
 
 /// Version of the rules; part of what makes two runs comparable, raised whenever an output could change.
 pub const VERSION: &str = "1";
+
+/// Entries that a thread takes at a time; a smaller window is not worth a second thread.
+const PART: usize = 512;
 
 /// What a replaced text was; its name stands in the replacement. In order of precedence where two overlap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -109,8 +118,17 @@ impl Counts {
         Kind::ALL.into_iter().map(|kind| (kind, self.get(kind))).filter(|(_, count)| *count > 0)
     }
 
-    fn add(&mut self, kind: Kind) {
+    fn count(&mut self, kind: Kind) {
         self.0[kind as usize] += 1;
+    }
+}
+
+impl Add for Counts {
+    type Output = Self;
+
+    fn add(mut self, other: Self) -> Self {
+        self.0.iter_mut().zip(other.0).for_each(|(count, more)| *count += more);
+        self
     }
 }
 
@@ -169,23 +187,40 @@ impl Redactor {
         if spans.is_empty() { Cow::Borrowed(line) } else { Cow::Owned(replace(line, &spans)) }
     }
 
-    /// Redacts all lines of a window in place, also keys whose block spans several entries of one stream.
+    /// Redacts all lines of a window in place, also keys whose block spans several entries of one stream; a large window
+    /// on two threads.
     pub fn redact_window(&self, window: &mut Window) -> Counts {
-        let mut counts = Counts::default();
         let blocks = self.pem.blocks(window);
-        for (i, entry) in window.entries.iter_mut().enumerate() {
-            let mut spans = self.spans(&entry.line);
-            if let Some(&(start, end)) = blocks.get(&i) {
-                spans.push(Span { start, end, kind: Kind::PrivateKey });
-                merge(&mut spans);
+        let many = window.entries.len() > PART;
+        let parts = Mutex::new((0..).step_by(PART).zip(window.entries.chunks_mut(PART)));
+        let work = || {
+            let mut counts = Counts::default();
+            loop {
+                let part = parts.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some((first, entries)) = part else { return counts };
+                for (number, Entry { line, .. }) in (first..).zip(entries) {
+                    self.redact_line(line, blocks.get(&number), &mut counts);
+                }
             }
-            if spans.is_empty() {
-                continue;
-            }
-            spans.iter().for_each(|span| counts.add(span.kind));
-            entry.line = replace(&entry.line, &spans);
+        };
+        thread::scope(|scope| {
+            let other = many.then(|| scope.spawn(work));
+            let mine = work();
+            other.map_or(mine, |other| mine + other.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        })
+    }
+
+    /// Redacts a line in place; `block` is the part of it that belongs to a key in other entries too.
+    fn redact_line(&self, line: &mut String, block: Option<&(usize, usize)>, counts: &mut Counts) {
+        let mut spans = self.spans(line);
+        if let Some(&(start, end)) = block {
+            spans.push(Span { start, end, kind: Kind::PrivateKey });
+            merge(&mut spans);
         }
-        counts
+        if !spans.is_empty() {
+            spans.iter().for_each(|span| counts.count(span.kind));
+            *line = replace(line, &spans);
+        }
     }
 
     fn spans(&self, line: &str) -> Vec<Span> {

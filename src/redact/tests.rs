@@ -328,3 +328,34 @@ fn plain_shared() -> &'static Redactor {
     static SHARED: std::sync::OnceLock<Redactor> = std::sync::OnceLock::new();
     SHARED.get_or_init(plain)
 }
+
+#[test]
+fn a_large_window_is_redacted_as_its_lines_are() {
+    let redactor = plain();
+    let line = |number: usize| match number % 7 {
+        0 => format!("level=error password=Ca9nary{number} err=denied"),
+        1 => format!("> authorization: Bearer cAnary012345678{number}"),
+        _ => format!("level=info msg=\"request {number} served\" took=5ms"),
+    };
+    let mut lines: Vec<String> = (0..3 * PART + 100).map(line).collect();
+    // A key whose lines are in two parts.
+    let (begin, end) = (PART - 3, PART + 3);
+    lines[begin] = "-----BEGIN PRIVATE KEY-----".to_owned();
+    lines[begin + 1..end].iter_mut().for_each(|line| *line = "Q2FuYXJ5Q2FuYXJ5Q2FuYXJ5".repeat(2));
+    lines[end] = "-----END PRIVATE KEY-----".to_owned();
+    let entry = |(ts, line): (i64, &String)| Entry { ts, stream: 0, line: line.clone() };
+    let mut window = Window::new(vec![Labels::default()], (0..).zip(&lines).map(entry).collect());
+    let counts = redactor.redact_window(&mut window);
+    let mut secrets = 0;
+    for (number, (entry, line)) in window.entries.iter().zip(&lines).enumerate() {
+        let expected = redactor.redact(line);
+        if (begin..=end).contains(&number) {
+            assert_eq!(entry.line, "[REDACTED:private_key]");
+        } else {
+            assert_eq!(entry.line, expected);
+            secrets += u64::from(expected != *line);
+        }
+    }
+    assert_eq!(counts.get(Kind::PrivateKey), (end - begin + 1) as u64);
+    assert_eq!(counts.total(), secrets + counts.get(Kind::PrivateKey));
+}

@@ -17,6 +17,9 @@ pub(super) struct Words {
     /// For each slot the number of its group, from 1; 0 where no word begins so.
     table: Box<[u8; SLOTS]>,
     groups: Vec<Vec<&'static [u8]>>,
+    /// Where the processor has a faster way to see most of the places where none begins.
+    #[cfg(target_arch = "x86_64")]
+    starts: Option<super::starts::Starts>,
 }
 
 impl Words {
@@ -30,16 +33,38 @@ impl Words {
             }
             groups[*group as usize - 1].push(word);
         }
-        Self { table, groups }
+        Self {
+            table,
+            groups,
+            #[cfg(target_arch = "x86_64")]
+            starts: super::starts::Starts::new(&WORDS.split(' ').map(str::as_bytes).collect::<Vec<_>>()),
+        }
     }
 
     /// Whether one of the words, or an `@`, stands in `line`.
     pub(super) fn in_line(&self, line: &str) -> bool {
         let bytes = line.as_bytes();
+        #[cfg(target_arch = "x86_64")]
+        if let Some(starts) = &self.starts {
+            return starts.any(bytes, |at| self.begins_at(&bytes[at..]));
+        }
+        self.in_bytes(bytes)
+    }
+
+    /// The same, byte by byte.
+    fn in_bytes(&self, bytes: &[u8]) -> bool {
         let fours = bytes.windows(4).map(|four| u32::from_le_bytes([four[0], four[1], four[2], four[3]]));
         let last = bytes.last_chunk().map(|[a, b, c]| u32::from_le_bytes([*a, *b, *c, 0]));
         let mut starts = fours.chain(last).map(|start| self.table[slot(start)]).enumerate();
         bytes.contains(&b'@') || starts.any(|(at, group)| group != 0 && self.begins(&bytes[at..], group))
+    }
+
+    /// Whether `text` begins with a word.
+    #[cfg(target_arch = "x86_64")]
+    fn begins_at(&self, text: &[u8]) -> bool {
+        let [a, b, c] = text.first_chunk().copied().unwrap_or_default();
+        let group = self.table[slot(u32::from_le_bytes([a, b, c, 0]))];
+        group != 0 && self.begins(text, group)
     }
 
     /// Whether `text` begins with a word of this group.
@@ -87,6 +112,23 @@ mod tests {
         for line in ["", "ke", "level=info ts=2026-11-23T22:12:03Z caller=main.go:513 msg=\"took 5s\"", "pa-ss se_cret"]
         {
             assert!(!words.in_line(line), "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_is_seen_alike_byte_by_byte_and_by_blocks(
+            parts in prop::collection::vec(prop_oneof![
+                prop::sample::select(WORDS.split(' ').collect::<Vec<_>>()).prop_map(str::to_owned),
+                "(?i)[a-z_.@-]{1,3}", "[ -~]{0,40}", "\\PC{0,9}",
+            ], 0..6)
+        ) {
+            let words = Words::new();
+            let line = parts.concat();
+            for from in (0..line.len()).filter(|from| line.is_char_boundary(*from)) {
+                let line = &line[from..];
+                prop_assert_eq!(words.in_line(line), words.in_bytes(line.as_bytes()), "{}", line);
+            }
         }
     }
 
