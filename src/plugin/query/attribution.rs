@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::select::MAX_RUNS;
 use super::{Ask, QueryType, shown};
 use crate::frame::{Field, Frame, FrameType, Severity};
+use crate::ledger::is_trace;
 use crate::plugin::error::QueryError;
 use crate::run::{CaseResult, Run};
 use crate::store::{Cache, Listed, StoreError, beginning};
@@ -23,6 +24,8 @@ pub(super) const TYPE: QueryType = QueryType { name: "attribution", answer: |ask
 
 /// The fewest digits of a hash that are taken.
 const FEWEST_DIGITS: usize = 8;
+/// Digits of a whole trace id; Tempo shows them without zeros at the beginning.
+const TRACE_DIGITS: usize = 32;
 /// The most answers that are shown.
 const MOST: usize = 100;
 
@@ -105,7 +108,7 @@ async fn by_hash(cache: &Cache, hash: &str) -> Result<(Vec<Found>, usize), Query
         let message = format!("field `hash`: give at least {FEWEST_DIGITS} hexadecimal digits of a trace id or a hash");
         return Err(QueryError::Invalid(message));
     }
-    let wanted = range(&digits);
+    let wanted = [range(&digits), range(&format!("{digits:0>TRACE_DIGITS$}"))];
     let (mut found, mut unread) = (Vec::new(), 0);
     let listing = cache.listing().await?;
     let published: Vec<&Listed> =
@@ -113,8 +116,11 @@ async fn by_hash(cache: &Cache, hash: &str) -> Result<(Vec<Found>, usize), Query
     for listed in published {
         match cache.hashes(listed).await {
             Ok(hashes) => {
-                let from = hashes.partition_point(|hash| *hash < wanted.0);
-                if hashes.get(from).is_some_and(|hash| *hash <= wanted.1) {
+                let is_within = |(first, last): &(u64, u64)| {
+                    let from = hashes.partition_point(|hash| hash < first);
+                    hashes.get(from).is_some_and(|hash| hash <= last)
+                };
+                if wanted.iter().any(is_within) {
                     found.extend(of_run(&cache.run(&listed.id).await?, |row| has_hash(row, hash)));
                 }
             }
@@ -137,8 +143,9 @@ fn range(digits: &str) -> (u64, u64) {
 
 fn has_hash(row: &CaseResult, wanted: &str) -> bool {
     let digits = |hash: &str| hash.rsplit(':').next().unwrap_or_default().to_ascii_lowercase();
-    let named = [Some(&row.answer.asked.rendered_hash), row.answer.trace_id.as_ref()];
-    named.into_iter().flatten().any(|name| digits(name).starts_with(&digits(wanted)))
+    let (wanted, trace) = (digits(wanted), row.answer.trace_id.as_ref());
+    let mut named = [Some(&row.answer.asked.rendered_hash), trace].into_iter().flatten();
+    named.any(|name| digits(name).starts_with(&wanted)) || trace.is_some_and(|id| is_trace(id, &wanted))
 }
 
 fn of_run(run: &Arc<Run>, wanted: impl Fn(&CaseResult) -> bool) -> Vec<Found> {

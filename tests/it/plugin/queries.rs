@@ -225,9 +225,15 @@ async fn attribution_leads_from_a_hash_to_what_made_the_answer() {
     plan.pipeline.prompts = [("triage@1".to_owned(), "f".repeat(64))].into();
     let mut run = run(plan, 30);
     run.results[3].answer.asked.rendered_hash = format!("hmac-sha256:{hash}");
+    let trace = "00f067aa0ba902b74bf92f3577b34da6";
+    run.results[3].answer.trace_id = Some(trace.to_owned());
     store.commit(&mut run).await.unwrap();
     let host = Host::start(settings).await;
     for query in [
+        json!({"hash": trace}),
+        json!({"hash": trace[..12]}),
+        // As Tempo shows it.
+        json!({"hash": trace.trim_start_matches('0')}),
         json!({"hash": format!("hmac-sha256:{hash}")}),
         json!({"hash": hash[..9]}),
         json!({"run": "r1", "case": "g1-003"}),
@@ -244,6 +250,7 @@ async fn attribution_leads_from_a_hash_to_what_made_the_answer() {
     }
     for (query, status) in [
         (json!({"hash": "abcdef"}), 400),
+        (json!({"hash": trace[3..]}), 404),
         (json!({"hash": "not a hash at all"}), 400),
         (json!({}), 400),
         (json!({"hash": "0".repeat(64)}), 404),
