@@ -70,7 +70,7 @@ enum Command {
     /// Routing rules: explain which prompt reads which logs.
     #[command(subcommand)]
     Route(route::Command),
-    /// A store as a whole: make one with sample history.
+    /// A store as a whole: gather its records for fast readers, make one with sample history.
     #[command(subcommand)]
     Store(store::Command),
     /// Name what made an answer, by its trace id, its prompt's hash, or RUN/CASE: prompt, model, commit, settings.

@@ -1,7 +1,7 @@
 //! The numbers that we defend: what the harness adds to the model server that it asks, as ratios to the server alone, and
 //! what the data source takes.
 //!
-//! `./just bench [overhead|slots|resume|memory|compare|plugin…]`, all of them if none is named. `overhead` and `slots`
+//! `./just bench [overhead|slots|resume|memory|compare|plugin|bucket…]`, where `plugin` has `bucket` in it, all of them if none is named. `overhead` and `slots`
 //! serve a tiny model with random weights by a real llama-server: its answers take milliseconds, so that whatever the
 //! harness adds shows more than with any model of use. The others need no model.
 
@@ -70,6 +70,8 @@ fn main() -> Result<()> {
     }
     if wanted("plugin") {
         runtime.block_on(plugin::plugin())?;
+    } else if wanted("bucket") {
+        runtime.block_on(plugin::bucket())?;
     }
     Ok(())
 }

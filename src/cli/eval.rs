@@ -16,6 +16,7 @@ mod table;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
@@ -23,7 +24,7 @@ use clap::{Args, Subcommand};
 use super::input::size;
 use crate::run::{Plan, RunRecord};
 use crate::score::Metric;
-use crate::store::{Access, Store, StoreError};
+use crate::store::{Access, Cache, Counts, Store, StoreError};
 
 #[derive(Debug, Args)]
 pub(super) struct StoreArgs {
@@ -158,11 +159,14 @@ pub(super) async fn run(root: &Path, command: &Command) -> Result<ExitCode> {
 /// The runs of a store, newest first: those that were published, and the plans of the others.
 pub(super) async fn runs(store: &Store) -> Result<(Vec<RunRecord>, Vec<Plan>)> {
     let (mut published, mut open) = (Vec::new(), Vec::new());
-    for id in store.ids().await?.into_iter().rev() {
-        match store.record(&id).await {
-            Ok(Some(record)) => published.push(record),
-            Ok(None) => match store.plan(&id).await {
-                Ok(plan) => open.extend(plan),
+    let cache = Cache::new(store.clone(), Counts::default());
+    let listing = cache.listing().await?;
+    cache.gather(&listing).await.iter().for_each(|loss| eprintln!("warning: {loss}"));
+    for listed in listing.iter().rev() {
+        match cache.record(listed).await {
+            Ok(Some(record)) => published.push(Arc::unwrap_or_clone(record)),
+            Ok(None) => match cache.plan(listed).await {
+                Ok(plan) => open.extend(plan.map(Arc::unwrap_or_clone)),
                 Err(error) => pass_over(error)?,
             },
             Err(error) => pass_over(error)?,

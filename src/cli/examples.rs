@@ -73,7 +73,8 @@ const EXAMPLES: &[(&str, &str)] = &[
          assay route explain --file app.log\n\
          assay route explain --cases golden/golden-v1/cases.jsonl",
     ),
-    ("store", "assay store sample sample-store --nights 90"),
+    ("store", "assay store sample sample-store --nights 90\nassay store catalogue --store s3://runs"),
+    ("store catalogue", "assay store catalogue --store s3://runs"),
     ("store sample", "assay store sample sample-store\nassay store sample calm --from store --changed 0 --nights 30"),
     (
         "why",

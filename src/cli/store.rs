@@ -7,17 +7,20 @@ use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 
+use super::eval::StoreArgs;
 use crate::harness::{Told, write_history};
 use crate::installation::Installation;
 use crate::run::Run;
 use crate::sample::Story;
-use crate::store::{Access, Store};
+use crate::store::{Access, Catalogued, Store};
 
 /// Most nights of a history: the queries behind dashboards look at a thousand runs.
 const MOST_NIGHTS: i64 = 400;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Gather the records of all published runs in few files, so that a data source starts fast on a bucket.
+    Catalogue(Catalogue),
     /// Make a store with months of history by resampling real runs, marked as sample data everywhere.
     Sample(Sample),
 }
@@ -47,10 +50,32 @@ pub(super) struct Sample {
     seed: u64,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct Catalogue {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
 pub(super) async fn run(root: &Path, command: &Command) -> Result<()> {
     match command {
+        Command::Catalogue(args) => catalogue(args).await,
         Command::Sample(args) => sample(root, args).await,
     }
+}
+
+async fn catalogue(args: &Catalogue) -> Result<()> {
+    let store = args.store.existing()?;
+    let made = store.catalogue(1).await?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&made)?);
+    } else {
+        let Catalogued { runs, added, segments } = made;
+        println!("{}: {runs} runs in {segments} files of the catalogue, {added} of them new", store.url());
+    }
+    Ok(())
 }
 
 async fn sample(root: &Path, args: &Sample) -> Result<()> {

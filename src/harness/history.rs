@@ -93,6 +93,7 @@ pub async fn write_history(
             live.insert(story.is_changed(night), run);
         }
     }
+    store.keep_catalogue().await;
     told.verdicts = write_ledger(store, story, &live).await?;
     Ok(told)
 }

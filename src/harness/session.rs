@@ -168,6 +168,7 @@ impl<'i> Session<'i> {
             }
             outcomes.push(outcome);
         }
+        self.store.keep_catalogue().await;
         Ok(outcomes)
     }
 

@@ -65,6 +65,7 @@ impl From<StoreError> for QueryError {
             | StoreError::Altered { .. }
             | StoreError::Published { .. }
             | StoreError::Taken { .. }
+            | StoreError::Segment { .. }
             | StoreError::Storage { .. } => Self::Store(message),
         }
     }

@@ -113,6 +113,8 @@ pub struct Cache {
     /// The last that there was: one that shows the same is the same.
     shown: Mutex<Listing>,
     records: Kept<Read>,
+    /// Held by whoever reads the catalogue.
+    gathering: tokio::sync::Mutex<()>,
     /// Made of `records`, if they all fit in there: it keeps nothing that they do not.
     published: tokio::sync::Mutex<Option<Arc<Published>>>,
     plans: Kept<Result<Arc<Plan>, String>>,
@@ -131,6 +133,7 @@ impl Cache {
             listing: tokio::sync::Mutex::new(None),
             shown: Mutex::default(),
             records: Mutex::new(Lru::new(KEPT_RECORDS)),
+            gathering: tokio::sync::Mutex::default(),
             published: tokio::sync::Mutex::new(None),
             plans: Mutex::new(Lru::new(KEPT_RECORDS / 8)),
             runs: Mutex::new(Lru::new(KEPT_RUNS)),
@@ -156,7 +159,7 @@ impl Cache {
             return listed.map_err(|reason| self.again(reason));
         }
         let begun = Instant::now();
-        let listed = self.list().await.map(|listed| self.shared(listed));
+        let listed = self.store.listed().await.map(|listed| self.shared(listed));
         let took = begun.elapsed();
         let (serves, kept) = match &listed {
             Ok(listed) => (took * 10, Ok(Arc::clone(listed))),
@@ -184,23 +187,6 @@ impl Cache {
     /// Forgets the listing: something was just written through this process.
     pub async fn changed(&self) {
         *self.listing.lock().await = None;
-    }
-
-    async fn list(&self) -> Result<Vec<Listed>, StoreError> {
-        let failed = |source| self.store.failed(source);
-        let mut runs: BTreeMap<String, Listed> = BTreeMap::new();
-        let mut objects = self.store.objects.list(Some(&Key::from("runs")));
-        while let Some(meta) = objects.try_next().await.map_err(failed)? {
-            let mut parts = meta.location.parts().skip(1);
-            let (Some(id), Some(file), None) = (parts.next(), parts.next(), parts.next()) else { continue };
-            let run = runs.entry(id.as_ref().to_owned()).or_default();
-            match file.as_ref() {
-                "run.json" => run.record = Some(Version::from(&meta)),
-                "plan.json" => run.plan = Some(Version::from(&meta)),
-                _ => {}
-            }
-        }
-        Ok(runs.into_iter().map(|(id, run)| Listed { id, ..run }).collect())
     }
 
     /// A published run as far as figures go.
@@ -323,6 +309,26 @@ impl Cache {
             several => format!("{several} runs begin so"),
         };
         Err(StoreError::Unknown { reference: reference.to_owned(), url: self.store.url().to_owned(), hint })
+    }
+}
+
+impl Store {
+    /// All runs as a listing shows them, oldest first.
+    pub(super) async fn listed(&self) -> Result<Vec<Listed>, StoreError> {
+        let failed = |source| self.failed(source);
+        let mut runs: BTreeMap<String, Listed> = BTreeMap::new();
+        let mut objects = self.objects.list(Some(&Key::from("runs")));
+        while let Some(meta) = objects.try_next().await.map_err(failed)? {
+            let mut parts = meta.location.parts().skip(1);
+            let (Some(id), Some(file), None) = (parts.next(), parts.next(), parts.next()) else { continue };
+            let run = runs.entry(id.as_ref().to_owned()).or_default();
+            match file.as_ref() {
+                "run.json" => run.record = Some(Version::from(&meta)),
+                "plan.json" => run.plan = Some(Version::from(&meta)),
+                _ => {}
+            }
+        }
+        Ok(runs.into_iter().map(|(id, run)| Listed { id, ..run }).collect())
     }
 }
 

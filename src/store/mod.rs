@@ -3,9 +3,10 @@
 //! `runs/<id>/plan.json` is written when a run starts, `results.parquet` when it ends and `run.json` last: a run
 //! without it was never published. Every write is atomic: a reader sees the old state or the new one.
 //! `gates/<id>.json` keeps what gates said, `baselines/<name>.json` what runs are held against, `ledger/` a line for
-//! every question that was asked online.
+//! every question that was asked online. `catalogue/` repeats the records of many runs, for whoever reads them all.
 
 mod cache;
+mod catalogue;
 mod commit;
 mod kept;
 mod ledger;
@@ -25,6 +26,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub use cache::{Cache, Counts, Hits, Listed, Records, Version, beginning};
+pub use catalogue::Catalogued;
 pub use ledger::{Ledger, Lines};
 pub use lru::Lru;
 pub use parcel::{Parcel, ParcelError};
@@ -77,6 +79,16 @@ pub enum StoreError {
         url: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A segment of the catalogue is damaged.
+    #[error(
+        "{file} in {url} is damaged: its hash is not its name\n  hint: its runs are read one by one; `assay store catalogue` replaces it"
+    )]
+    Segment {
+        /// Key of the file.
+        file: String,
+        /// The store.
+        url: String,
     },
     /// A pinned run is no longer what was pinned.
     #[error(

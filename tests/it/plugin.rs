@@ -3,6 +3,7 @@
 
 mod alerts;
 mod bytes;
+mod catalogue;
 mod endurance;
 mod health;
 mod host;

@@ -100,8 +100,9 @@ async fn for_alert(ask: &Ask, store: &Cache, filter: &Filter) -> Result<Vec<Fram
 
 /// The newest runs that are wanted, and what is wrong with those that cannot be read.
 async fn list(store: &Cache, filter: &Filter, limit: usize) -> Result<(Vec<Row>, Vec<String>), QueryError> {
-    let (mut rows, mut damaged) = (Vec::new(), Vec::new());
-    for listed in store.listing().await?.iter().rev() {
+    let listing = store.listing().await?;
+    let (mut rows, mut damaged) = (Vec::new(), store.gather(&listing).await);
+    for listed in listing.iter().rev() {
         match row(store, listed).await {
             Ok(Some(row)) if filter.wants(row.plan()) => rows.push(row),
             Ok(_) => {}

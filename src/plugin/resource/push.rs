@@ -23,6 +23,9 @@ pub(super) async fn answer(call: Call) -> Answer {
     cache.store().accept(&parcel).await.map_err(refusal)?;
     cache.changed().await;
     tracing::info!(run = parcel.id(), "took in a run");
+    let store = cache.store().clone();
+    // Whoever pushed need not wait for it.
+    tokio::spawn(async move { store.keep_catalogue().await });
     Ok((201, json!({"run": parcel.id()})))
 }
 

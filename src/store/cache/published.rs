@@ -3,6 +3,7 @@
 //! A query walks a thousand records. They are gathered once per state of the store, and every query walks the same list:
 //! no lock and no copy for each of them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures::stream::BoxStream;
@@ -15,6 +16,8 @@ use crate::store::{StoreError, key};
 
 /// Records that are fetched at a time.
 const FETCHES: usize = 64;
+/// Records that are looked for in the catalogue first, where so many are missing.
+const CATALOGUED: usize = 16;
 /// Bytes of `run.json` or `plan.json` beyond which it is not read.
 const LARGEST_RECORD: u64 = 16 << 20;
 
@@ -23,8 +26,14 @@ const LARGEST_RECORD: u64 = 16 << 20;
 pub struct Records {
     /// Newest first.
     pub records: Vec<Arc<RunRecord>>,
-    /// Why others could not be read, a line each.
+    /// Why others, or a part of the catalogue, could not be read, a line each.
     pub damaged: Vec<String>,
+}
+
+/// Whether all records of a listing can be kept.
+fn all_fit(listing: &[Listed]) -> bool {
+    let bytes: u64 = listing.iter().filter_map(|listed| Some(listed.record.as_ref()?.size)).sum();
+    bytes <= KEPT_RECORDS as u64
 }
 
 impl Records {
@@ -45,6 +54,8 @@ pub(super) type Read = Result<Arc<RunRecord>, String>;
 pub(super) struct Published {
     listing: Listing,
     records: Vec<Read>,
+    /// What is wrong with the catalogue.
+    losses: Vec<String>,
 }
 
 impl Cache {
@@ -105,6 +116,7 @@ impl Cache {
         let listing = self.listing().await?;
         let mut found = Records::default();
         if let Some(published) = self.published(&listing).await? {
+            found.damaged.clone_from(&published.losses);
             let mut reads = published.records.iter();
             while found.records.len() < limit
                 && let Some(read) = reads.next()
@@ -124,18 +136,37 @@ impl Cache {
 
     /// All published records of a listing; `None` if there are more than are kept.
     async fn published(&self, listing: &Listing) -> Result<Option<Arc<Published>>, StoreError> {
-        let bytes: u64 = listing.iter().filter_map(|listed| Some(listed.record.as_ref()?.size)).sum();
-        if bytes > KEPT_RECORDS as u64 {
+        if !all_fit(listing) {
             return Ok(None);
         }
         let mut published = self.published.lock().await;
         if let Some(published) = published.as_ref().filter(|published| Arc::ptr_eq(&published.listing, listing)) {
             return Ok(Some(Arc::clone(published)));
         }
+        let losses = self.gather(listing).await;
         let records = self.reads(listing).try_collect().await?;
-        let made = Arc::new(Published { listing: Arc::clone(listing), records });
+        let made = Arc::new(Published { listing: Arc::clone(listing), records, losses });
         *published = Some(Arc::clone(&made));
         Ok(Some(made))
+    }
+
+    /// Takes the records of a listing out of the catalogue, if many of them are missing here, so that few have to be read
+    /// one by one. Returns what is wrong with the catalogue: it costs time and nothing else.
+    pub async fn gather(&self, listing: &[Listed]) -> Vec<String> {
+        let _turn = self.gathering.lock().await;
+        let missing = listing.iter().filter_map(|listed| Some((&listed.id, listed.record.as_ref()?)));
+        let missing = missing.filter(|(id, version)| kept(&self.records, id, version).is_none());
+        let missing: HashMap<String, Version> = missing.map(|(id, version)| (id.clone(), version.clone())).collect();
+        if missing.len() < CATALOGUED || !all_fit(listing) {
+            return Vec::new();
+        }
+        let tags = missing.iter().map(|(id, version)| (id.clone(), version.tag.clone())).collect();
+        let found = |id: String, record| {
+            if let Some(version) = missing.get(&id) {
+                keep(&self.records, &id, version, Ok(Arc::new(record)), version.size as usize);
+            }
+        };
+        self.store.read_catalogue(tags, found).await
     }
 
     /// Reads the published records of a listing, newest first and several at a time.
