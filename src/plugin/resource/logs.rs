@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{Answer, Call, Refusal};
 use crate::guard::{Cost, Mode, Ruling};
 use crate::logql;
+use crate::loki::Pattern;
 
 /// Values of one label that are listed; an editor shows no more.
 const MOST: usize = 10_000;
@@ -19,6 +20,34 @@ pub(super) async fn labels(call: &Call, rest: &str) -> Answer {
     };
     names.truncate(MOST);
     Ok((200, json!(names)))
+}
+
+/// `series`: the label sets of the streams that a selector takes.
+pub(super) async fn series(call: Call) -> Answer {
+    let selector = selector(&call)?;
+    let mut sets = call.loki()?.series(&[selector], call.range()?).await?;
+    sets.truncate(MOST);
+    Ok((200, json!(sets)))
+}
+
+/// `patterns`: what Loki itself sees in the lines that a selector takes, the most frequent first; `null` where it looks
+/// for none. The digest finds its own.
+pub(super) async fn patterns(call: Call) -> Answer {
+    let (selector, range) = (selector(&call)?, call.range()?);
+    let Some(found) = call.loki()?.patterns(selector, range, range.length()).await? else {
+        return Ok((200, Value::Null));
+    };
+    let lines = |pattern: &Pattern| pattern.samples.iter().fold(0u64, |sum, (_, lines)| sum.saturating_add(*lines));
+    let mut counted: Vec<(u64, Pattern)> = found.into_iter().map(|pattern| (lines(&pattern), pattern)).collect();
+    counted.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.pattern.cmp(&b.1.pattern)));
+    counted.truncate(MOST);
+    let row =
+        |(lines, pattern): &(u64, Pattern)| json!({"pattern": pattern.pattern, "level": pattern.level, "lines": lines});
+    Ok((200, counted.iter().map(row).collect()))
+}
+
+fn selector(call: &Call) -> Result<&str, Refusal> {
+    call.param("selector").ok_or_else(|| Refusal::new(400, "`selector` is missing: give one such as {app=\"x\"}"))
 }
 
 /// `guard`: rules on a query without running it.

@@ -21,6 +21,8 @@ pub(super) fn answer(request: &Request) -> Vec<u8> {
         "/loki/api/v1/labels" => "labels.body.json",
         "/loki/api/v1/label/app/values" => "label-values-app.body.json",
         "/loki/api/v1/status/buildinfo" => "buildinfo.body.json",
+        "/loki/api/v1/series" => "series.body.json",
+        "/loki/api/v1/patterns" => "patterns.body.json",
         "/loki/api/v1/index/stats" => "flushed-index-stats.body.json",
         "/loki/api/v1/query_range" => return json_response(200, &moved(&url)),
         _ => return http(404, "text/plain", b"404 page not found\n"),

@@ -152,6 +152,13 @@ async fn an_editor_learns_labels_models_questions_and_costs() {
     assert!(values.as_array().unwrap().len() > 2, "{values}");
     let asked = loki.requests().pop().unwrap().target;
     assert!(asked.contains("start=1000000000&end=2000000000") && asked.contains("cluster"), "{asked}");
+    let (status, series) = host.resource("GET", "series?selector=%7Bnamespace%3D%22data%22%7D", "").await;
+    assert_eq!((status, series[0]["container"].as_str()), (200, Some("postgres")));
+    assert!(loki.requests().pop().unwrap().target.contains("match%5B%5D=%7Bnamespace"));
+    let (status, patterns) = host.resource("GET", "patterns?selector=%7Bapp%3D%22nginx%22%7D", "").await;
+    let lines: Vec<u64> = patterns.as_array().unwrap().iter().map(|row| row["lines"].as_u64().unwrap()).collect();
+    assert!(status == 200 && lines.len() > 1 && lines.is_sorted_by(|a, b| a >= b) && lines[0] > 50, "{patterns}");
+    assert!(patterns[0]["pattern"].as_str().unwrap().contains("<_>"), "{patterns}");
     let (_, questions) = host.resource("GET", "questions", "").await;
     assert_eq!(
         questions[0],
@@ -185,6 +192,8 @@ async fn what_cannot_be_asked_of_loki_says_why() {
         ("guard?expr=rate(%7Ba%3D%22b%22%7D%5B90d%5D)", 400, "is a metric query"),
         ("guard?expr=%7Ba%3D%22b%22%7D&from=2&to=1", 400, "`from` before `to`"),
         ("labels/app", 404, "labels/<name>/values"),
+        ("series", 400, "`selector` is missing"),
+        ("patterns?from=1&to=2", 400, "`selector` is missing"),
     ] {
         let (code, error) = host.resource("GET", path, "").await;
         assert_eq!(code, status, "{path}: {error}");
