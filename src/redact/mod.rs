@@ -228,7 +228,7 @@ impl Redactor {
         if self.policy.ip {
             shaped::ips(line, &mut spans);
         }
-        if self.words.in_line(line) && self.trigger.is_match(line) {
+        if self.words.in_line(line).is_some_and(|certain| certain || self.trigger.is_match(line)) {
             self.find(line, &mut spans);
         }
         merge(&mut spans);

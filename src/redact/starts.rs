@@ -45,15 +45,15 @@ impl Starts {
 
     /// Whether an `@` is in `line`, or a place where a word may begin and `begins` says that one does.
     #[expect(unsafe_code, reason = "several times as fast as a table; the one call needs what was asked for")]
-    pub(super) fn any(&self, line: &[u8], begins: impl Fn(usize) -> bool) -> bool {
+    pub(super) fn any(&self, line: &[u8], begins: impl FnMut(usize) -> bool) -> bool {
         // SAFETY: the processor was asked when this was made.
         unsafe { self.any_avx2(line, begins) }
     }
 
     #[target_feature(enable = "avx2")]
-    fn any_avx2(&self, line: &[u8], begins: impl Fn(usize) -> bool) -> bool {
+    fn any_avx2(&self, line: &[u8], mut begins: impl FnMut(usize) -> bool) -> bool {
         let tables = self.tables.map(|(low, high)| (twice(&low), twice(&high)));
-        let found = |at: usize, block: &[u8; BLOCK]| {
+        let mut found = |at: usize, block: &[u8; BLOCK]| {
             let (mut places, sign) = places(&tables, block);
             while places != 0 {
                 if begins(at + places.trailing_zeros() as usize) {
