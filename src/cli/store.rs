@@ -67,7 +67,7 @@ pub(super) async fn run(root: &Path, command: &Command) -> Result<()> {
 }
 
 async fn catalogue(args: &Catalogue) -> Result<()> {
-    let store = args.store.open()?;
+    let store = args.store.existing()?;
     let made = store.catalogue(1).await?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&made)?);
