@@ -76,16 +76,19 @@ impl Launch {
         args.push(cache.into());
         args
     }
+}
 
-    /// Finds what the server itself would report only in the middle of its log.
-    pub(super) fn check_model(&self) -> Result<(), ServerError> {
-        let wrong = |reason: String| ServerError::Model { path: self.model.clone(), reason };
-        let start = read_start(&self.model).map_err(|error| wrong(error.to_string()))?;
-        if start == MAGIC {
-            return Ok(());
-        }
-        Err(wrong(format!("it starts with `{}`, a GGUF file with `GGUF`", start.escape_ascii())))
+/// Finds what the server itself would report only in the middle of its log.
+///
+/// # Errors
+/// A file that cannot be read, or that is no GGUF.
+pub fn check_model(model: &Path) -> Result<(), ServerError> {
+    let wrong = |reason: String| ServerError::Model { path: model.to_owned(), reason };
+    let start = read_start(model).map_err(|error| wrong(error.to_string()))?;
+    if start == MAGIC {
+        return Ok(());
     }
+    Err(wrong(format!("it starts with `{}`, a GGUF file with `GGUF`", start.escape_ascii())))
 }
 
 fn read_start(path: &Path) -> std::io::Result<Vec<u8>> {

@@ -21,7 +21,7 @@ pub use crate::http::Secret;
 pub use client::{Client, Progress};
 pub use error::{EndpointError, ServerError};
 pub use identity::Identity;
-pub use launch::{Launch, Profile};
+pub use launch::{Launch, Profile, check_model};
 pub use patient::Patient;
 pub use retry::{Retry, retry};
 pub use server::{Server, gguf_sha256};

@@ -16,7 +16,7 @@ use crate::model::ModelError;
 use super::client::Client;
 use super::error::ServerError;
 use super::identity::Identity;
-use super::launch::Launch;
+use super::launch::{Launch, check_model};
 use super::process::Process;
 
 /// How often a port that somebody else took meanwhile is replaced by another.
@@ -83,7 +83,7 @@ impl Server {
     }
 
     async fn spawn_at(launch: &Launch, port: u16) -> Result<Self, ServerError> {
-        launch.check_model()?;
+        check_model(&launch.model)?;
         let log = |source| ServerError::Log { path: launch.log.clone(), source };
         let output = File::create(&launch.log).map_err(log)?;
         let errors = output.try_clone().map_err(log)?;

@@ -231,8 +231,8 @@ fn a_share_has_no_difference_of_five_hundred_points() {
 }
 
 #[test]
-fn a_file_that_was_named_and_is_not_there_is_not_the_root_s_fault() {
-    let desk = Desk::new();
+fn a_file_that_was_named_and_is_not_there_or_not_one_is_told_as_such() {
+    let desk = Desk::with_log();
     for arguments in [
         &["eval", "run", "nope.toml"][..],
         &["prompt", "render", "--cases", "nope.jsonl"],
@@ -242,4 +242,7 @@ fn a_file_that_was_named_and_is_not_there_is_not_the_root_s_fault() {
         assert!(message.contains("nope.") && !message.contains("--root"), "{arguments:?}: {message}");
     }
     assert!(desk.fails(&["golden", "verify", "nope"], 1).contains("golden/ has golden-v1"));
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/demo.toml");
+    let message = desk.fails(&["eval", "run", demo.to_str().unwrap(), "--model", "app.log", "--dry-run"], 1);
+    assert!(message.contains("it starts with `ts=2`, a GGUF file with `GGUF`"), "{message}");
 }

@@ -173,6 +173,7 @@ async fn replace_models(
             file.display()
         );
     }
+    llama::check_model(&path)?;
     let sha256 = llama::gguf_sha256(&path).await.with_context(|| format!("cannot read {}", file.display()))?;
     let kind = Kind::Managed { file: path.display().to_string(), sha256, context };
     installation.models.insert(ModelSpec {
