@@ -1,42 +1,30 @@
 // Servers of models: a name of models.toml, where it is served, and the key to it.
 
 import { ConfigSection } from '@grafana/plugin-ui';
-import { Button, Stack } from '@grafana/ui';
+import { Stack } from '@grafana/ui';
 import React, { useId } from 'react';
 import { type Form, modelKey } from '../../form';
 import { filled, text } from '../../text';
 import type { ModelServer } from '../../types';
-import { Cell, NameSetting, RemoveButton, RowField, Secret } from './fields';
+import { Cell, NameSetting, RemoveButton, RowField, Rows, Secret } from './fields';
 
 const words = text.config.models;
 
 export function Models({ form }: { form: Form }) {
   const servers = form.settings.modelServers ?? [];
-  const change = (next: ModelServer[]) => form.set('modelServers', next);
   return (
     <ConfigSection title={words.title} description={words.description}>
       <Stack direction="column" gap={1}>
-        {servers.map((server, index) => (
-          <Server
-            // biome-ignore lint/suspicious/noArrayIndexKey: a server has nothing else that stays while its name is typed
-            key={index}
-            form={form}
-            server={server}
-            onChange={(next) => change(servers.map((other, at) => (at === index ? next : other)))}
-            onRemove={() => remove(form, index)}
-          />
-        ))}
-        <div>
-          <Button
-            variant="secondary"
-            icon="plus"
-            size="sm"
-            disabled={form.readOnly}
-            onClick={() => change([...servers, { name: '', url: '' }])}
-          >
-            {words.add}
-          </Button>
-        </div>
+        <Rows
+          form={form}
+          items={servers}
+          add={words.add}
+          blank={{ name: '', url: '' }}
+          onChange={(next) => form.set('modelServers', next)}
+          row={(server, index, change) => (
+            <Server form={form} server={server} onChange={change} onRemove={() => remove(form, index)} />
+          )}
+        />
         <NameSetting
           form={form}
           name="defaultModel"

@@ -1,13 +1,13 @@
 // Standing questions: asked on their own schedule, with no panel open.
 
 import { ConfigSection } from '@grafana/plugin-ui';
-import { Button, Stack } from '@grafana/ui';
+import { Stack } from '@grafana/ui';
 import React from 'react';
 import { type Form, pruned } from '../../form';
 import { filled, text } from '../../text';
 import type { StandingQuestion } from '../../types';
 import { LOGQL } from '../LogQLField';
-import { Cell, RemoveButton } from './fields';
+import { Cell, RemoveButton, Rows } from './fields';
 
 const words = text.config.questions;
 
@@ -31,27 +31,21 @@ export function Questions({ form }: { form: Form }) {
       isInitiallyOpen={questions.length > 0}
     >
       <Stack direction="column" gap={1}>
-        {questions.map((question, index) => (
-          <Question
-            // biome-ignore lint/suspicious/noArrayIndexKey: a question has nothing else that stays while its name is typed
-            key={index}
-            form={form}
-            question={question}
-            onChange={(next) => change(questions.map((other, at) => (at === index ? next : other)))}
-            onRemove={() => change(questions.filter((_, at) => at !== index))}
-          />
-        ))}
-        <div>
-          <Button
-            variant="secondary"
-            icon="plus"
-            size="sm"
-            disabled={form.readOnly}
-            onClick={() => change([...questions, { name: '', expr: '' }])}
-          >
-            {words.add}
-          </Button>
-        </div>
+        <Rows
+          form={form}
+          items={questions}
+          add={words.add}
+          blank={{ name: '', expr: '' }}
+          onChange={change}
+          row={(question, index, replace) => (
+            <Question
+              form={form}
+              question={question}
+              onChange={replace}
+              onRemove={() => change(questions.filter((_, at) => at !== index))}
+            />
+          )}
+        />
       </Stack>
     </ConfigSection>
   );

@@ -1,7 +1,7 @@
 // Fields of the settings form, each bound to the setting whose name it has.
 
 import { css } from '@emotion/css';
-import { Combobox, Field, IconButton, Input, RadioButtonGroup, SecretInput, Switch } from '@grafana/ui';
+import { Button, Combobox, Field, IconButton, Input, RadioButtonGroup, SecretInput, Switch } from '@grafana/ui';
 import React, { useId } from 'react';
 import type { Form } from '../../form';
 import { text } from '../../text';
@@ -78,6 +78,40 @@ export function Cell({ form, label, width, placeholder, value, onChange }: CellP
         onChange={(event) => onChange(event.currentTarget.value)}
       />
     </RowField>
+  );
+}
+
+interface RowsProps<T> {
+  form: Form;
+  items: T[];
+  /** What the button says that adds one. */
+  add: string;
+  blank: T;
+  onChange: (items: T[]) => void;
+  row: (item: T, index: number, change: (item: T) => void) => React.ReactElement;
+}
+
+/** A list that is edited row by row. A row has nothing that stays while its name is typed, but its place. */
+export function Rows<T>({ form, items, add, blank, onChange, row }: RowsProps<T>) {
+  const replaced = (index: number, next: T) => onChange(items.map((other, at) => (at === index ? next : other)));
+  return (
+    <>
+      {items.map((item, index) => (
+        // biome-ignore lint/suspicious/noArrayIndexKey: its place is what a row has
+        <React.Fragment key={index}>{row(item, index, (next) => replaced(index, next))}</React.Fragment>
+      ))}
+      <div>
+        <Button
+          variant="secondary"
+          icon="plus"
+          size="sm"
+          disabled={form.readOnly}
+          onClick={() => onChange([...items, blank])}
+        >
+          {add}
+        </Button>
+      </div>
+    </>
   );
 }
 
