@@ -2,10 +2,16 @@
 # build.sh WORK [MINUTES]: trains on what prepare.sh made, in two stages, and writes the three GGUF files into WORK.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-work=$(cd "$1" && pwd)
+work=$(cd "${1:?usage: build.sh WORK [MINUTES]}" && pwd)
 all=${2:-165}
-[ -x "$work/venv/bin/python" ] || { python3 -m venv "$work/venv"; "$work/venv/bin/pip" install -q -r "$here/requirements.txt"; }
 cd "$work"
+# Complete or not at all: an interrupted installation is made anew.
+if [ ! -e venv/complete ]; then
+  rm -rf venv
+  python3 -m venv venv
+  venv/bin/pip install -q -r "$here/requirements.txt"
+  touch venv/complete
+fi
 
 # stage UNTIL MIX MIX PREFIXED PREFIXED: on to minute UNTIL of the whole training; the learning rate falls over its last 65 minutes
 stage() {

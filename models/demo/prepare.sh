@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
-# prepare.sh WORK: draws the training cases and has Assay render them. Needs `assay` built; reads the training captures only.
+# prepare.sh WORK [SHARE]: draws the training cases and has Assay render them. Needs `assay` built ($ASSAY, else target/release);
+# reads the training captures only. A SHARE such as 0.01 draws so much of them, to see that every step works.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-mkdir -p "$1"
+mkdir -p "${1:?usage: prepare.sh WORK [SHARE]}"
 work=$(cd "$1" && pwd)
+share=${2:-1}
 assay=${ASSAY:-$root/target/release/assay}
+[ -x "$assay" ] || { echo "error: no program at $assay: cargo build --release --bin assay" >&2; exit 1; }
 
-cases() { python3 "$here/generate.py" --captures "$root/golden" --seed "$1" --count "$2" --small "$3" "${@:4}" > "$work/cases-$1.jsonl"; }
+some() { awk "BEGIN { print int($1 * $share + 0.5) }"; }
+cases() { python3 "$here/generate.py" --captures "$root/golden" --seed "$1" --count "$(some "$2")" --small "$3" "${@:4}" > "$work/cases-$1.jsonl"; }
 render() { "$assay" prompt render --root "$root" --cases "$work/cases-$1.jsonl" --prompt triage@1 --budget "$2" --answers > "$work/$3.jsonl"; }
 
 cases 11 20000 0.97

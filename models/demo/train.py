@@ -193,9 +193,10 @@ def main():
     say(f"params {sum(v.size for v in p.values())} rows {dict((b, len(r)) for b, r in rows.items())} dropped {dropped} prefixes {dict((k, int(v[1])) for k, v in prefixes.items())} from step {done}")
     rng = np.random.default_rng(a.seed + done)
     t0, mark, losses = time.time(), time.time(), []
-    stage = 60 * (a.until or a.minutes) - spent
+    stage = 60 * (a.minutes if a.until is None else a.until) - spent
     while True:
-        left, at = 60 * a.minutes - spent - (time.time() - t0), (time.time() - t0) / stage
+        # A stage whose time was spent before is over: nothing is trained on at a rate below zero.
+        left, at = 60 * a.minutes - spent - (time.time() - t0), (time.time() - t0) / stage if stage > 0 else 1
         if at >= 1 or os.path.exists(os.path.join(a.out, "STOP")):
             break
         prefix, offset = None, np.int32(rng.integers(1, 1500))

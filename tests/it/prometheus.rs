@@ -1,4 +1,4 @@
-//! A real Prometheus: started, asked, stopped.
+//! A real Prometheus: started, asked, stopped; and what it is asked by dashboards.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -133,5 +133,49 @@ impl Drop for Prometheus {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Every PromQL query below a value of a dashboard, Grafana's variables filled in.
+fn queries(value: &Value) -> Vec<String> {
+    let variables = [("$__rate_interval", "5m"), ("$__interval", "5m"), ("$bandwidth", "20"), ("$bytes", "0.01")];
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .flat_map(|(name, value)| match value {
+                Value::String(text) if name == "expr" => {
+                    vec![variables.iter().fold(text.clone(), |text, (name, value)| text.replace(name, value))]
+                }
+                value => queries(value),
+            })
+            .collect(),
+        Value::Array(values) => values.iter().flat_map(queries).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Prometheus reads its configuration in `deploy/compose`, and every query of every dashboard.
+#[test]
+fn the_platforms_configuration_and_queries_are_prometheus_own() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let Some(_) = program() else { return };
+    let found = Command::new(root.join("scripts/prometheus")).arg("promtool").output().unwrap();
+    let promtool = String::from_utf8(found.stdout).unwrap().trim().to_owned();
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+    let refuses = |arguments: &[&str]| {
+        let output = Command::new(&promtool).args(arguments).output().unwrap();
+        (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let configuration = root.join("deploy/compose/prometheus.yaml");
+    assert_eq!(refuses(&["check", "config", "--syntax-only", configuration.to_str().unwrap()]), None);
+
+    let parse = |query: &str| refuses(&["--experimental", "promql", "format", query]);
+    assert!(parse("sum(up").is_some(), "promtool takes anything");
+    let files = std::fs::read_dir(root.join("provisioning/dashboards/assay")).unwrap();
+    let texts = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+    let asked: Vec<String> = texts.flat_map(|text| queries(&serde_json::from_str(&text).unwrap())).collect();
+    assert!(asked.len() > 20, "only {} queries were found", asked.len());
+    for query in &asked {
+        assert_eq!(parse(query), None, "{query}");
     }
 }
