@@ -7,8 +7,6 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use super::hash::{hash_bytes, mix};
 use super::level;
@@ -16,10 +14,14 @@ use super::lines::{self, Lines};
 use super::record::{Record, Records};
 use super::scan::{Scanner, Shape, Token};
 use super::templates::{Template, Templates};
+use super::threads;
 use crate::stream::Window;
 
 /// Records per chunk.
 const CHUNK: usize = 1 << 15;
+
+/// Texts of a lone chunk that a thread takes at a time.
+const TEXTS: usize = 128;
 
 /// Texts that a thread remembers the shape of.
 const MAX_KNOWN: usize = 1 << 17;
@@ -71,7 +73,7 @@ pub(super) fn components(window: &Window) -> (Vec<String>, Vec<u32>) {
 #[derive(Default)]
 struct Chunk {
     shapes: Vec<Found>,
-    /// Of the first chunk, whose shapes are nearly all new: their templates, as far as they came for nothing.
+    /// Their templates, as far as they came for nothing: in the first chunk, whose shapes are nearly all new.
     templates: Vec<Option<Template>>,
     of: Vec<u32>,
 }
@@ -94,6 +96,15 @@ struct Found {
     first: u32,
     last: u32,
 }
+
+/// A text key, and the first record in a chunk that has it.
+struct Text {
+    key: u64,
+    first: u32,
+}
+
+/// A shape key, and the template of a record that has it.
+type Shaped = (u64, Option<Template>);
 
 /// What all chunks are mined from.
 pub(super) struct Source<'a> {
@@ -138,50 +149,57 @@ pub(super) fn mine(source: &Source<'_>, threads: NonZeroUsize) -> Mined {
 impl Source<'_> {
     fn chunks(&self, threads: usize) -> Vec<Chunk> {
         let parts: Vec<&[Record]> = self.records.all.chunks(CHUNK).collect();
-        if threads.min(parts.len()) < 2 {
-            let mut tools = Tools::default();
-            return (0..parts.len()).map(|n| self.chunk(parts[n], n * CHUNK, &mut tools)).collect();
+        if let [only] = parts[..] {
+            return vec![self.chunk(only, 0, |texts| {
+                let some: Vec<&[Text]> = texts.chunks(TEXTS).collect();
+                let read = |n: usize, tools: &mut Tools| self.shapes(some[n], true, tools);
+                threads::map(some.len(), threads, read).into_iter().flatten().collect()
+            })];
         }
-        let next = AtomicUsize::new(0);
-        let work = || {
-            let mut tools = Tools::default();
-            let mut done = Vec::new();
-            loop {
-                let n = next.fetch_add(1, Ordering::Relaxed);
-                let Some(part) = parts.get(n) else { return done };
-                done.push((n, self.chunk(part, n * CHUNK, &mut tools)));
-            }
-        };
-        let mut done: Vec<(usize, Chunk)> = thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads.min(parts.len())).map(|_| scope.spawn(work)).collect();
-            workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
-        });
-        done.sort_unstable_by_key(|(n, _)| *n);
-        done.into_iter().map(|(_, chunk)| chunk).collect()
+        threads::map(parts.len(), threads, |n, tools: &mut Tools| {
+            self.chunk(parts[n], n * CHUNK, |texts| self.shapes(texts, n == 0, tools))
+        })
     }
 
-    fn chunk(&self, part: &[Record], start: usize, tools: &mut Tools) -> Chunk {
+    /// The shapes of some records, as `shapes` finds them for each text that is in them.
+    fn chunk(&self, part: &[Record], start: usize, shapes: impl FnOnce(&[Text]) -> Vec<Shaped>) -> Chunk {
         let (mut by_text, mut by_shape) = (HashedMap::<u32>::default(), HashedMap::<u32>::default());
-        let mut chunk = Chunk { of: Vec::with_capacity(part.len()), ..Chunk::default() };
-        for (index, record) in (start as u32..).zip(part) {
-            let text = self.text_key(record);
-            let shape = *by_text.entry(text).or_insert_with(|| {
-                let (key, punctuation) = self.known_key(text, record, tools);
-                *by_shape.entry(key).or_insert_with(|| {
-                    chunk.shapes.push(Found { key, count: 0, first: index, last: index });
-                    if start == 0 {
-                        let made = punctuation.map(|found| self.of_tokens(record, &tools.tokens, found));
-                        chunk.templates.push(made);
-                    }
-                    chunk.shapes.len() as u32 - 1
-                })
-            });
-            let found = &mut chunk.shapes[shape as usize];
+        let mut texts: Vec<Text> = Vec::new();
+        let text_of = |(first, record): (u32, &Record)| {
+            let key = self.text_key(record);
+            *by_text.entry(key).or_insert_with(|| {
+                texts.push(Text { key, first });
+                texts.len() as u32 - 1
+            })
+        };
+        let mut of: Vec<u32> = (start as u32..).zip(part).map(text_of).collect();
+        let mut chunk = Chunk::default();
+        let shape_of = |(text, (key, made)): (&Text, Shaped)| {
+            *by_shape.entry(key).or_insert_with(|| {
+                chunk.shapes.push(Found { key, count: 0, first: text.first, last: text.first });
+                chunk.templates.push(made);
+                chunk.shapes.len() as u32 - 1
+            })
+        };
+        let shape_of: Vec<u32> = texts.iter().zip(shapes(&texts)).map(shape_of).collect();
+        for (index, of) in (start as u32..).zip(&mut of) {
+            *of = shape_of[*of as usize];
+            let found = &mut chunk.shapes[*of as usize];
             found.count += 1;
             found.last = index;
-            chunk.of.push(shape);
         }
-        chunk
+        Chunk { of, ..chunk }
+    }
+
+    /// The shape of each text, and where it comes for nothing the template that it would open, if they are to be `made`.
+    fn shapes(&self, texts: &[Text], made: bool, tools: &mut Tools) -> Vec<Shaped> {
+        let shape = |text: &Text| {
+            let record = &self.records.all[text.first as usize];
+            let (key, punctuation) = self.known_key(text.key, record, tools);
+            let punctuation = punctuation.filter(|_| made);
+            (key, punctuation.map(|punctuation| self.of_tokens(record, &tools.tokens, punctuation)))
+        };
+        texts.iter().map(shape).collect()
     }
 
     fn line(&self, entry: u32) -> &[u8] {

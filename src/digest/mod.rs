@@ -23,6 +23,7 @@ mod select;
 mod shape;
 mod shorten;
 mod templates;
+mod threads;
 mod values;
 
 use std::collections::BTreeMap;
@@ -154,7 +155,7 @@ pub fn digest_on(window: &Window, budget: Budget, threads: NonZeroUsize) -> Dige
     let groups = members::Groups::new(&records, &mined.of, mined.templates.len());
     let bursts: Vec<Option<Burst>> =
         (0..mined.templates.len() as u32).map(|template| burst::burst(window, groups.of(template))).collect();
-    let claims = select::claims(window, &records, &mined, &bursts);
+    let claims = select::claims(window, &records, &mined, &bursts, threads);
     let findings = render::Findings {
         window,
         records: &records,

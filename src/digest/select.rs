@@ -1,5 +1,7 @@
 //! How much a template deserves its place: severe, rare, new, the first failure and what stands beside it.
 
+use std::num::NonZeroUsize;
+
 use super::burst::Burst;
 use super::hash::mix;
 use super::level::Level;
@@ -7,10 +9,14 @@ use super::mine::{HashedMap, Mined};
 use super::record::Records;
 use super::scan;
 use super::templates::Template;
+use super::threads;
 use crate::stream::Window;
 
 /// Bytes of a line that are searched for words of failure.
 const SEARCHED: usize = 2048;
+
+/// Templates that a thread takes at a time.
+const PART: usize = 512;
 
 /// Each further template of one kind counts for this much of the one before it.
 const FAMILY_DISCOUNT: f64 = 0.8;
@@ -33,11 +39,19 @@ pub(super) struct Claim {
 }
 
 /// The claims of all templates.
-pub(super) fn claims(window: &Window, records: &Records, mined: &Mined, bursts: &[Option<Burst>]) -> Vec<Claim> {
+pub(super) fn claims(
+    window: &Window,
+    records: &Records,
+    mined: &Mined,
+    bursts: &[Option<Burst>],
+    threads: NonZeroUsize,
+) -> Vec<Claim> {
     let total = records.all.len().max(1) as f64;
     let statuses = statuses();
     let claim = |template: &Template| claim(template, failing(window, records, template, &statuses), total);
-    let mut claims: Vec<Claim> = mined.templates.iter().map(claim).collect();
+    let parts: Vec<&[Template]> = mined.templates.chunks(PART).collect();
+    let of_part = |n: usize, (): &mut ()| parts[n].iter().map(claim).collect::<Vec<Claim>>();
+    let mut claims: Vec<Claim> = threads::map(parts.len(), threads.get(), of_part).into_iter().flatten().collect();
     for (claim, _) in claims.iter_mut().zip(bursts).filter(|(_, burst)| burst.is_some()) {
         claim.score += BURST;
         claim.why.push("bursting");
@@ -208,7 +222,7 @@ mod tests {
         );
         let window = Window::from_text(Labels::default(), 0, &text);
         let (records, mined) = super::super::mined(&window, &[0], std::num::NonZeroUsize::MIN);
-        let claims = claims(&window, &records, &mined, &[]);
+        let claims = claims(&window, &records, &mined, &[], NonZeroUsize::MIN);
         assert_eq!(claims.len(), 2);
         assert!(claims[1].score > claims[0].score + 2.0, "{claims:?}");
         assert!(claims[1].why.contains(&"first failure"), "{claims:?}");
