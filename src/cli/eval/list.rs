@@ -81,6 +81,7 @@ pub(super) async fn show(store: &Store, reference: &str, by: Option<Subsets>, js
     let dirty = if environment.dirty == Some(true) { ", with uncommitted changes" } else { "" };
     println!("assay {} at {commit}{dirty}; {}", environment.assay_version, environment.cpu.as_deref().unwrap_or("-"));
     println!("{} to {}, resumed {} times", plan.started, run.record.finished, run.record.resumed);
+    plan.moves().iter().for_each(|moved| println!("{moved}: its times are not of one machine"));
     if let Some(cost) = cost(&run.record) {
         println!("cost: {cost}");
     }
@@ -118,6 +119,7 @@ pub(super) async fn compare(
         return Ok(());
     }
     println!("{}", conclusions(&format!("{}\n\n{comparison}.", rows(&comparison))));
+    comparison.notes.iter().for_each(|note| println!("\nnote: {note}"));
     println!("\n{NOTE}");
     Ok(())
 }

@@ -130,7 +130,8 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
         return Err(QueryError::Invalid(format!("field `margin`: {margin} is not a size: give 0 or more")));
     }
     let comparison = ask.instance.comparisons.of(a, b, metric, margin).await?;
-    let mut frame = frame(&comparison);
+    let mut frame =
+        comparison.notes.iter().fold(frame(&comparison), |frame, note| frame.notice(Severity::Warning, note.as_str()));
     if declared != Some(metric) {
         let text = format!("`{metric}` is not the declared primary metric: read this as exploratory");
         frame = frame.notice(Severity::Warning, text);
