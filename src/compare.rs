@@ -75,6 +75,9 @@ pub struct RunComparison {
     pub margin: f64,
     /// The primary metric first.
     pub rows: Vec<Row>,
+    /// What to know of the runs before reading it, such as that one was resumed on another machine.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// Refuses two runs whose difference would mean nothing.
@@ -156,7 +159,12 @@ fn compare(
         b_title: b.plan.title(),
         margin,
         rows,
+        notes: [&a.plan, &b.plan].into_iter().flat_map(notes).collect(),
     })
+}
+
+fn notes(plan: &crate::run::Plan) -> Vec<String> {
+    plan.moves().into_iter().map(|moved| format!("{} was {moved}: its times are not of one machine", plan.id)).collect()
 }
 
 fn plan(metric: Metric, margin: f64, seed: u64) -> Plan {
@@ -164,10 +172,10 @@ fn plan(metric: Metric, margin: f64, seed: u64) -> Plan {
 }
 
 fn same_cases(a: &Tally, b: &Tally) -> Result<(), Refusal> {
-    let keys = |tally: &Tally| -> BTreeSet<(Box<str>, u32)> {
-        tally.marks().iter().map(|mark| (mark.case.clone(), mark.repeat)).collect()
+    let keys = |tally: &Tally| -> BTreeSet<(String, u32)> {
+        tally.marks().iter().map(|mark| (mark.of.case().to_owned(), mark.repeat)).collect()
     };
-    let alike = |(x, y): (&Mark, &Mark)| (&x.case, x.repeat) == (&y.case, y.repeat);
+    let alike = |(x, y): (&Mark, &Mark)| (x.of.case(), x.repeat) == (y.of.case(), y.repeat);
     if a.marks().len() == b.marks().len() && a.marks().iter().zip(b.marks()).all(alike) {
         return Ok(());
     }
@@ -186,7 +194,7 @@ fn same_cases(a: &Tally, b: &Tally) -> Result<(), Refusal> {
 /// The cases of which both sides have a score.
 fn pairs<'t>(cases: &[(&'t [Mark], &'t [Mark])], metric: Metric) -> Vec<Pair<'t>> {
     let pair = |(ours, theirs): &(&[Mark], &'t [Mark])| {
-        Some(Pair { cluster: &theirs[0].cluster, a: mean(ours, metric)?, b: mean(theirs, metric)? })
+        Some(Pair { cluster: theirs[0].of.cluster(), a: mean(ours, metric)?, b: mean(theirs, metric)? })
     };
     cases.iter().filter_map(pair).collect()
 }
