@@ -2,7 +2,7 @@
 // beside what Grafana stores, so that whatever a person can set can also be provisioned.
 
 import type { DataSourcePluginOptionsEditorProps, DataSourceSettings } from '@grafana/data';
-import type { Secrets, Settings } from './types';
+import type { ModelServer, Secrets, Settings } from './types';
 
 type Options = DataSourceSettings<Settings, Secrets>;
 
@@ -60,4 +60,15 @@ function isNothing(value: unknown): boolean {
 /** The name of a model server's key among the secrets. */
 export function modelKey(name: string): string {
   return `modelApiKey.${name}`;
+}
+
+/** Puts a server in place of the one at `index`. A key that was typed for it, and is not stored yet, follows its name. */
+export function changeServer(form: Form, index: number, server: ModelServer) {
+  const { options } = form;
+  const servers = form.settings.modelServers ?? [];
+  const [before, after] = [modelKey(servers[index]?.name ?? ''), modelKey(server.name)];
+  const { [before]: typed, ...others } = options.secureJsonData ?? {};
+  const moved = before !== after && typed ? { ...others, [after]: typed } : options.secureJsonData;
+  const jsonData = { ...form.settings, modelServers: servers.map((other, at) => (at === index ? server : other)) };
+  form.change({ ...options, jsonData, ...(moved && { secureJsonData: moved }) });
 }

@@ -1,6 +1,6 @@
 import type { DataSourceSettings } from '@grafana/data';
 import { models, prompts } from '../../src/catalog';
-import { form, modelKey, pruned } from '../../src/form';
+import { changeServer, form, modelKey, pruned } from '../../src/form';
 import { healthText, sections } from '../../src/health';
 import type { Secrets, Settings } from '../../src/types';
 import { variableName } from '../../src/variableName';
@@ -31,6 +31,19 @@ test('a secret is written, never read, and can be forgotten', () => {
   expect(page.options()).toMatchObject({
     secureJsonFields: { hashKey: false },
     secureJsonData: { 'modelApiKey.qwen': 'key', hashKey: '' },
+  });
+});
+
+test('a key that was typed follows the name of its server, and a stored one stays where it is', () => {
+  const page = edited({ jsonData: { modelServers: [{ name: 'q', url: 'u' }] }, secureJsonFields: { hashKey: true } });
+  page.open().setSecret(modelKey('q'), 'key');
+  changeServer(page.open(), 0, { name: 'qwen', url: 'u' });
+  expect(page.options().secureJsonData).toEqual({ 'modelApiKey.qwen': 'key' });
+  changeServer(page.open(), 0, { name: 'qwen', url: 'v' });
+  expect(page.options()).toMatchObject({
+    jsonData: { modelServers: [{ name: 'qwen', url: 'v' }] },
+    secureJsonData: { 'modelApiKey.qwen': 'key' },
+    secureJsonFields: { hashKey: true },
   });
 });
 

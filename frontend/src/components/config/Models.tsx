@@ -3,7 +3,7 @@
 import { ConfigSection } from '@grafana/plugin-ui';
 import { Stack } from '@grafana/ui';
 import React, { useId } from 'react';
-import { type Form, modelKey } from '../../form';
+import { changeServer, type Form, modelKey } from '../../form';
 import { filled, text } from '../../text';
 import type { ModelServer } from '../../types';
 import { Cell, NameSetting, RemoveButton, RowField, Rows, Secret } from './fields';
@@ -21,8 +21,13 @@ export function Models({ form }: { form: Form }) {
           add={words.add}
           blank={{ name: '', url: '' }}
           onChange={(next) => form.set('modelServers', next)}
-          row={(server, index, change) => (
-            <Server form={form} server={server} onChange={change} onRemove={() => remove(form, index)} />
+          row={(server, index) => (
+            <Server
+              form={form}
+              server={server}
+              onChange={(next) => changeServer(form, index, next)}
+              onRemove={() => remove(form, index)}
+            />
           )}
         />
         <NameSetting
