@@ -164,10 +164,10 @@ fn plan(metric: Metric, margin: f64, seed: u64) -> Plan {
 }
 
 fn same_cases(a: &Tally, b: &Tally) -> Result<(), Refusal> {
-    let keys = |tally: &Tally| -> BTreeSet<(Box<str>, u32)> {
-        tally.marks().iter().map(|mark| (mark.case.clone(), mark.repeat)).collect()
+    let keys = |tally: &Tally| -> BTreeSet<(String, u32)> {
+        tally.marks().iter().map(|mark| (mark.of.case().to_owned(), mark.repeat)).collect()
     };
-    let alike = |(x, y): (&Mark, &Mark)| (&x.case, x.repeat) == (&y.case, y.repeat);
+    let alike = |(x, y): (&Mark, &Mark)| (x.of.case(), x.repeat) == (y.of.case(), y.repeat);
     if a.marks().len() == b.marks().len() && a.marks().iter().zip(b.marks()).all(alike) {
         return Ok(());
     }
@@ -186,7 +186,7 @@ fn same_cases(a: &Tally, b: &Tally) -> Result<(), Refusal> {
 /// The cases of which both sides have a score.
 fn pairs<'t>(cases: &[(&'t [Mark], &'t [Mark])], metric: Metric) -> Vec<Pair<'t>> {
     let pair = |(ours, theirs): &(&[Mark], &'t [Mark])| {
-        Some(Pair { cluster: &theirs[0].cluster, a: mean(ours, metric)?, b: mean(theirs, metric)? })
+        Some(Pair { cluster: theirs[0].of.cluster(), a: mean(ours, metric)?, b: mean(theirs, metric)? })
     };
     cases.iter().filter_map(pair).collect()
 }

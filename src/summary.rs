@@ -41,21 +41,26 @@ impl Summary {
         for mark in tally.marks() {
             *classes.entry(mark.class).or_default() += 1;
         }
-        let latencies = || tally.marks().iter().map(|mark| (&*mark.cluster, mark.latency_ms));
+        let latencies = || tally.marks().iter().map(|mark| (mark.of.cluster(), mark.latency_ms));
         let latency_ms =
             [0.5, 0.95, 0.99].iter().filter_map(|q| clustered_quantile(latencies(), *q).ok().flatten()).collect();
         let all: Vec<&[Mark]> = tally.cases().collect();
         let splits = grouped(&all, |case| case[0].split.as_str());
-        let families = grouped(&all, |case| &case[0].family);
+        let families = grouped(&all, |case| case[0].of.family());
+        let (whole, whole_pooled) = (metrics(&all, seed), pooled(&all, seed));
+        // A group of all cases has the figures of all cases.
+        let metrics = |cases: &Cases<'_>| if cases.len() == all.len() { whole.clone() } else { metrics(cases, seed) };
+        let pooled =
+            |cases: &Cases<'_>| if cases.len() == all.len() { whole_pooled.clone() } else { pooled(cases, seed) };
         Self {
             classes,
-            metrics: metrics(&all, seed),
-            by_split: each(&splits, |cases| metrics(cases, seed)),
-            by_family: each(&families, |cases| metrics(cases, seed)),
+            by_split: each(&splits, metrics),
+            by_family: each(&families, metrics),
             latency_ms,
-            pooled: pooled(&all, seed),
-            pooled_by_split: each(&splits, |cases| pooled(cases, seed)),
-            pooled_by_family: each(&families, |cases| pooled(cases, seed)),
+            pooled_by_split: each(&splits, pooled),
+            pooled_by_family: each(&families, pooled),
+            metrics: whole,
+            pooled: whole_pooled,
         }
     }
 
@@ -107,7 +112,7 @@ fn each<T>(groups: &BTreeMap<&str, Vec<&[Mark]>>, figures: impl Fn(&Cases<'_>) -
 
 /// One value per case that has a score, with its cluster.
 fn means<'t>(cases: &Cases<'t>, metric: Metric) -> impl Iterator<Item = (&'t str, f64)> {
-    cases.iter().filter_map(move |case| Some((&*case[0].cluster, mean(case, metric)?)))
+    cases.iter().filter_map(move |case| Some((case[0].of.cluster(), mean(case, metric)?)))
 }
 
 fn metrics(cases: &Cases<'_>, seed: u64) -> Metrics {
@@ -128,8 +133,9 @@ fn pooled(cases: &Cases<'_>, seed: u64) -> Pooled {
 
 fn severity_kappa(cases: &Cases<'_>, seed: u64) -> Option<Estimate> {
     let rating = |mark| {
-        let Mark { cluster, severity, .. }: &Mark = mark;
-        severity.map(|(truth, predicted)| Rating { cluster, truth, predicted })
+        let Mark { of, severity, .. }: &Mark = mark;
+        let (truth, predicted) = severity.map(|(truth, predicted)| (truth.into(), predicted.into()))?;
+        Some(Rating { cluster: of.cluster(), truth, predicted })
     };
     let ratings: Vec<Rating<'_>> = cases.iter().flat_map(|case| case.iter()).filter_map(rating).collect();
     kappa(&ratings, Severity::ALL.len(), Weights::Quadratic, seed).ok().flatten()
@@ -141,7 +147,7 @@ fn component_micro_f1(cases: &Cases<'_>, seed: u64) -> Option<Estimate> {
     let counts = cases.iter().filter_map(|case| {
         let [right, wrong, missed] = parts.map(|metric| mean(case, metric));
         let above = 2.0 * right?;
-        Some((&*case[0].cluster, above, above + wrong? + missed?))
+        Some((case[0].of.cluster(), above, above + wrong? + missed?))
     });
     Clustered::ratio(counts).ok()?.estimate(seed)
 }

@@ -4,6 +4,7 @@
 //! compared. Marks stand in the order of clusters and cases: a mean per case and the pairing of two runs are one pass.
 
 use crate::golden::Split;
+use crate::ontology::Severity;
 use crate::run::{CaseResult, RunRecord};
 use crate::score::{Metric, severity_rating};
 use crate::verdict::Class;
@@ -11,24 +12,54 @@ use crate::verdict::Class;
 /// One answer as figures count it.
 #[derive(Debug, Clone)]
 pub struct Mark {
-    /// Case id.
-    pub case: Box<str>,
+    /// Which case it answers.
+    pub of: Names,
     /// Which repeat of the case, from 0.
     pub repeat: u32,
-    /// The capture that the case was cut from.
-    pub cluster: Box<str>,
-    /// The case's family.
-    pub family: Box<str>,
     /// The case's split.
     pub split: Split,
     /// How it ended.
     pub class: Class,
     /// From the window to the classified verdict, in milliseconds.
     pub latency_ms: f64,
-    /// Severity of the target and of the verdict, see [`severity_rating`].
-    pub severity: Option<(usize, usize)>,
+    /// Severity of the target and of the verdict, see [`rating`].
+    pub severity: Option<(u8, u8)>,
     /// What it scored.
     pub scores: MarkScores,
+}
+
+/// The names that a mark goes by, in one piece of memory: of a large run they are a third of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    /// Cluster, case and family, one after the other.
+    text: Box<str>,
+    /// Where the case begins, and where the family does.
+    case: u32,
+    family: u32,
+}
+
+impl Names {
+    /// The names of a case, the capture that it was cut from, and its family.
+    pub fn new(cluster: &str, case: &str, family: &str) -> Self {
+        let end = |end: usize| u32::try_from(end).unwrap_or(u32::MAX);
+        let text = [cluster, case, family].concat().into();
+        Self { text, case: end(cluster.len()), family: end(cluster.len() + case.len()) }
+    }
+
+    /// The capture that the case was cut from.
+    pub fn cluster(&self) -> &str {
+        &self.text[..self.case as usize]
+    }
+
+    /// Case id.
+    pub fn case(&self) -> &str {
+        &self.text[self.case as usize..self.family as usize]
+    }
+
+    /// The case's family.
+    pub fn family(&self) -> &str {
+        &self.text[self.family as usize..]
+    }
 }
 
 /// The scores of a mark.
@@ -56,8 +87,14 @@ impl Mark {
     }
 
     fn key(&self) -> (&str, &str) {
-        (&self.cluster, &self.case)
+        (self.of.cluster(), self.of.case())
     }
+}
+
+/// [`severity_rating`] in two bytes.
+pub fn rating(target: Severity, class: Class, said: Option<Severity>) -> Option<(u8, u8)> {
+    let (truth, predicted) = severity_rating(target, class, said)?;
+    Some((u8::try_from(truth).ok()?, u8::try_from(predicted).ok()?))
 }
 
 impl From<&CaseResult> for Mark {
@@ -65,14 +102,12 @@ impl From<&CaseResult> for Mark {
         let answer = &row.answer;
         let said = answer.verdict.as_ref().map(|verdict| verdict.severity);
         Self {
-            case: answer.case.as_str().into(),
+            of: Names::new(&row.cluster, &answer.case, &row.family),
             repeat: answer.repeat,
-            cluster: row.cluster.as_str().into(),
-            family: row.family.as_str().into(),
             split: row.split,
             class: answer.class,
             latency_ms: answer.latency_ms,
-            severity: severity_rating(row.target_severity, answer.class, said),
+            severity: rating(row.target_severity, answer.class, said),
             scores: row.scores.iter().map(|(metric, score)| (*metric, *score)).collect(),
         }
     }
@@ -119,7 +154,7 @@ impl Tally {
 
     /// About the bytes that it takes in memory.
     pub fn bytes(&self) -> usize {
-        let texts = |mark: &Mark| mark.case.len() + mark.cluster.len() + mark.family.len();
+        let texts = |mark: &Mark| mark.of.text.len();
         self.marks.iter().map(|mark| size_of::<Mark>() + texts(mark)).sum::<usize>() + 8 * self.cases.len()
     }
 }

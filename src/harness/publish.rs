@@ -16,7 +16,6 @@ use crate::run::{Answer, CaseResult, Plan, RunRecord};
 use crate::score::{Graded, Scores, score};
 use crate::store::{Store, Table};
 use crate::summary::Summary;
-use crate::tally::{Mark, Tally};
 use crate::telemetry::meters;
 
 /// What became of a run.
@@ -47,20 +46,18 @@ pub(super) async fn publish(
     if missing > 0 {
         return Ok(Outcome::Partial { plan: Box::new(plan), missing });
     }
-    let (mut table, mut marks) = (Table::default(), Vec::with_capacity(journal.finished()));
+    let mut table = Table::default();
     for (number, case) in shelf.cases().enumerate() {
         let case = case?;
         for repeat in 0..repeats {
             let question = Question { arm: 0, case: number, repeat };
             let Some(answer) = journal.answer(question.number(repeats))? else { continue };
-            let row = graded(&case, answer, ontology);
-            marks.push(Mark::from(&row));
-            table.push(row);
+            table.push(graded(&case, answer, ontology));
         }
     }
-    // What encodes the rows is gone before the figures are made.
-    let table = table.finish();
-    let tally: Tally = marks.into_iter().collect();
+    // What encodes the rows is gone before what the figures are made of is there.
+    let (table, answers) = (table.finish(), journal.finished());
+    let tally = store.tally(&plan.id, &table, answers)?;
     let mut record = Summary::of(&tally, plan.experiment.seed).into_record(plan, Utc::now(), resumed);
     drop(tally);
     cost.enter(&mut record);

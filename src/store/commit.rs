@@ -6,6 +6,7 @@ use object_store::{Error, ObjectStoreExt};
 use super::{NEXT_RESULTS, RESULTS, Store, StoreError, TableFile, key, table, to_json};
 use crate::hash;
 use crate::run::{Plan, Run, RunRecord};
+use crate::tally::Tally;
 
 impl Store {
     /// Writes a run's plan.
@@ -37,6 +38,15 @@ impl Store {
     /// again.
     pub async fn commit(&self, run: &mut Run) -> Result<(), StoreError> {
         self.publish(&mut run.record, table::encode(&run.results)).await
+    }
+
+    /// What the figures of a run are made of, read from the table that is about to be published with so many rows.
+    ///
+    /// # Errors
+    /// Rows that could not be turned into a table, or more than are read of one.
+    pub fn tally(&self, id: &str, table: &TableFile, rows: usize) -> Result<Tally, StoreError> {
+        let decoded = table.0.clone().and_then(|bytes| table::decode::tally(bytes, rows));
+        decoded.map_err(|reason| self.damaged(&key(id, RESULTS), reason))
     }
 
     /// [`Store::commit`] of rows that were turned into a table as they came.
@@ -82,7 +92,7 @@ impl Store {
         if let (Some(stored), Some(bytes)) = (self.record(&id).await?, self.get(&key(&id, NEXT_RESULTS)).await?)
             && hash::sha256(&bytes) == stored.results_sha256
         {
-            self.put(&key(&id, RESULTS), bytes.into()).await?;
+            self.put(&key(&id, RESULTS), bytes).await?;
         }
         self.put(&key(&id, NEXT_RESULTS), table.clone()).await?;
         self.put(&key(&id, "run.json"), to_json(&run.record)).await?;

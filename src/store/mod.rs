@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 use object_store::path::Path as Key;
-use object_store::{Error, ObjectStore, ObjectStoreExt};
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutPayload};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -354,7 +354,7 @@ impl Store {
         }
     }
 
-    async fn put(&self, key: &Key, bytes: Vec<u8>) -> Result<(), StoreError> {
+    async fn put(&self, key: &Key, bytes: impl Into<PutPayload>) -> Result<(), StoreError> {
         self.objects.put(key, bytes.into()).await.map(|_| ()).map_err(|source| self.failed(source))
     }
 

@@ -167,7 +167,7 @@ impl Store {
             }
             made => made?,
         }
-        self.put(&key(id, "results.parquet"), parcel.results.to_vec()).await?;
+        self.put(&key(id, "results.parquet"), parcel.results.clone()).await?;
         match self.create(&key(id, "run.json"), parcel.text.to_vec()).await {
             Err(StoreError::Storage { source: Error::AlreadyExists { .. } | Error::Precondition { .. }, .. }) => {
                 Err(exists())

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, Float64Array, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder, UInt32Array,
 };
+use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
@@ -18,8 +19,8 @@ use crate::run::CaseResult;
 use crate::score::Metric;
 use crate::verdict::Verdict;
 
-/// Rows that are turned into columns at a time: a whole number of the writer's own batches, so that the same rows give
-/// the same bytes whoever writes them.
+/// Rows that are turned into columns at a time, and into compressed pages: a whole number of the writer's own batches, so
+/// that the same rows give the same bytes whoever writes them. Larger pages would wait for their end in memory.
 const ROWS: usize = 1024;
 
 /// A table on its way into memory: rows go in, compressed pages are what stays of them.
@@ -37,7 +38,10 @@ impl fmt::Debug for Table {
 
 impl Default for Table {
     fn default() -> Self {
-        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::SNAPPY)
+            .set_data_page_row_count_limit(ROWS)
+            .build();
         let writer =
             |batch: RecordBatch| ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).map_err(reason);
         Self { writer: batch(&[]).and_then(writer), waiting: Vec::new() }
@@ -65,13 +69,13 @@ impl Table {
     pub fn finish(mut self) -> TableFile {
         let rows = std::mem::take(&mut self.waiting);
         self.write(&rows);
-        TableFile(self.writer.and_then(|writer| writer.into_inner().map_err(reason)))
+        TableFile(self.writer.and_then(|writer| writer.into_inner().map_err(reason)).map(Bytes::from))
     }
 }
 
 /// A finished table, or why there is none, for a person.
 #[derive(Debug)]
-pub struct TableFile(pub(super) Result<Vec<u8>, String>);
+pub struct TableFile(pub(super) Result<Bytes, String>);
 
 /// Encodes rows.
 pub(super) fn encode(rows: &[CaseResult]) -> TableFile {

@@ -17,8 +17,8 @@ use serde::de::value::{Error, StrDeserializer};
 use super::score_column;
 use crate::model::{Timings, Usage};
 use crate::run::{Answer, Asked, CaseResult};
-use crate::score::{Metric, severity_rating};
-use crate::tally::{Mark, Tally};
+use crate::score::Metric;
+use crate::tally::{Mark, Names, Tally, rating};
 use crate::verdict::Verdict;
 
 /// Most rows of a run: ten repeats of ten thousand cases. Alike they take next to nothing in a file, a kilobyte each in
@@ -48,7 +48,7 @@ pub(in crate::store) fn tally(bytes: Bytes, answers: usize) -> Result<Tally, Str
     let scores = Metric::ALL.map(score_column);
     let wanted = OF_MARKS.into_iter().chain(scores.iter().map(String::as_str));
     let mask = ProjectionMask::columns(builder.parquet_schema(), wanted);
-    let mut marks = Vec::new();
+    let mut marks = Vec::with_capacity(answers);
     for batch in builder.with_projection(mask).build().map_err(text_of)? {
         let batch = batch.map_err(text_of)?;
         let columns = MarkColumns::new(&Columns(&batch))?;
@@ -202,14 +202,12 @@ impl<'b> MarkColumns<'b> {
         let class = self.class.word(row)?;
         let said = self.severity.maybe(row).map(|text| self.severity.parsed(text)).transpose()?;
         Ok(Mark {
-            case: self.case.get(row)?.into(),
+            of: Names::new(self.cluster.get(row)?, self.case.get(row)?, self.family.get(row)?),
             repeat: self.repeat.value(row),
-            cluster: self.cluster.get(row)?.into(),
-            family: self.family.get(row)?.into(),
             split: self.split.word(row)?,
             class,
             latency_ms: self.latency_ms.get(row).unwrap_or_default(),
-            severity: severity_rating(self.target_severity.word(row)?, class, said),
+            severity: rating(self.target_severity.word(row)?, class, said),
             scores: self.scores.iter().filter_map(|(metric, scores)| Some((*metric, scores.get(row)?))).collect(),
         })
     }
