@@ -75,6 +75,9 @@ pub struct RunComparison {
     pub margin: f64,
     /// The primary metric first.
     pub rows: Vec<Row>,
+    /// What to know of the runs before reading it, such as that one was resumed on another machine.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// Refuses two runs whose difference would mean nothing.
@@ -156,7 +159,12 @@ fn compare(
         b_title: b.plan.title(),
         margin,
         rows,
+        notes: [&a.plan, &b.plan].into_iter().flat_map(notes).collect(),
     })
+}
+
+fn notes(plan: &crate::run::Plan) -> Vec<String> {
+    plan.moves().into_iter().map(|moved| format!("{} was {moved}: its times are not of one machine", plan.id)).collect()
 }
 
 fn plan(metric: Metric, margin: f64, seed: u64) -> Plan {

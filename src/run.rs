@@ -65,7 +65,8 @@ pub struct Answer {
     pub usage: Usage,
     /// Durations.
     pub timings: Timings,
-    /// From the window to the classified verdict, in milliseconds; of the last attempt.
+    /// From the window to the classified verdict, in milliseconds, without what went into attempts that were repeated
+    /// and the pauses between them.
     pub latency_ms: f64,
     /// How often the model was asked, retries included; 0 for rules.
     pub attempts: u32,
@@ -201,6 +202,9 @@ pub struct Plan {
     /// [`crate::sample`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sample: bool,
+    /// Other surroundings in which the run was resumed, in order: times of such a run are of several machines or programs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resumed_in: Vec<Environment>,
 }
 
 /// How many answers ended in which class.
@@ -286,7 +290,43 @@ impl RunRecord {
     }
 }
 
+impl Environment {
+    /// What differs in another one, as `field: this → other`.
+    fn changes(&self, other: &Self) -> Vec<String> {
+        let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
+        let tree = |environment: &Self| {
+            let dirty = if environment.dirty == Some(true) { " with changes" } else { "" };
+            format!("{}{dirty}", text(&environment.commit))
+        };
+        let fields = [
+            ("cpu", text(&self.cpu), text(&other.cpu)),
+            ("cpus", self.cpus.to_string(), other.cpus.to_string()),
+            ("os", self.os.clone(), other.os.clone()),
+            ("assay", self.assay_version.clone(), other.assay_version.clone()),
+            ("commit", tree(self), tree(other)),
+        ];
+        let differing = fields.into_iter().filter(|(_, ours, theirs)| ours != theirs);
+        differing.map(|(field, ours, theirs)| format!("{field}: {ours} → {theirs}")).collect()
+    }
+}
+
 impl Plan {
+    /// Notes in which surroundings the run goes on; whether it has been in none like these.
+    pub fn goes_on_in(&mut self, here: &Environment) -> bool {
+        let mut known = std::iter::once(&self.environment).chain(&self.resumed_in);
+        let is_new = !known.any(|known| known.changes(here).is_empty());
+        if is_new {
+            self.resumed_in.push(here.clone());
+        }
+        is_new
+    }
+
+    /// How the surroundings differed each time that the run was resumed in others: what its times must be read with.
+    pub fn moves(&self) -> Vec<String> {
+        let moved = self.resumed_in.iter().map(|other| self.environment.changes(other).join(", "));
+        moved.map(|changes| format!("resumed elsewhere ({changes})")).collect()
+    }
+
     /// One line that tells a person which run this is.
     pub fn title(&self) -> String {
         let demo = if self.model.spec.demo { " (demo model)" } else { "" };

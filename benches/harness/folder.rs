@@ -154,8 +154,11 @@ impl Folder {
         let Ok(runs) = std::fs::read_dir(self.path("store/runs")) else { return Ok(0) };
         let mut lines = 0;
         for run in runs {
-            let journal = std::fs::read(run?.path().join("journal.jsonl")).unwrap_or_default();
-            lines += journal.iter().filter(|byte| **byte == b'\n').count();
+            let journal = std::fs::read_to_string(run?.path().join("journal.jsonl")).unwrap_or_default();
+            lines += journal
+                .split_inclusive('\n')
+                .filter(|line| line.starts_with("{\"case\"") && line.ends_with('\n'))
+                .count();
         }
         Ok(lines)
     }

@@ -163,7 +163,8 @@ fn ratio(a: Duration, b: Duration) -> f64 {
     a.as_secs_f64() / b.as_secs_f64()
 }
 
-/// A run that is killed half way asks the other half only.
+/// A run that is killed half way asks the other half only, and the answers after which its server, found at a URL, was not
+/// asked yet who it is: fifteen at most.
 async fn resume() -> Result<()> {
     const CASES: usize = 1000;
     let folder = Folder::new(CASES)?;
@@ -174,8 +175,8 @@ async fn resume() -> Result<()> {
     folder.assay(&["eval", "resume", "--json"])?;
     let asked = server.questions();
     ensure!(asked >= CASES, "{asked} questions for {CASES} cases");
-    figure("calls that resume saved, of those before the kill", saved(before, asked, CASES), "", 3, AtLeast(1.0));
-    figure("questions asked twice, of 1000, with one slot", (asked - CASES) as f64, "", 0, AtMost(1.0));
+    figure("calls that resume saved, of those before the kill", saved(before, asked, CASES), "", 3, AtLeast(0.97));
+    figure("questions asked twice, of 1000, with one slot", (asked - CASES) as f64, "", 0, AtMost(16.0));
     Ok(())
 }
 
@@ -200,8 +201,9 @@ async fn memory() -> Result<Folder> {
     }
     let grown = runs[1].1.peak.saturating_sub(runs[0].1.peak) as f64;
     let times = runs[1].1.peak as f64 / runs[0].1.peak as f64;
-    // Of a run of any size one window of log lines is in memory. What grows is where its cases and answers stand, and while
-    // an arm is summarised some 400 bytes per answer: for nine thousand cases more, a few megabytes.
+    // Of a run of any size two windows of log lines are in memory. What grows is where its cases and answers stand, and
+    // while an arm is summarised some 300 bytes per answer and its encoded rows: for nine thousand cases more, a few
+    // megabytes.
     figure("memory, 10,000 cases against 1,000", times, "", 2, AtMost(1.25));
     figure("memory per further answer", grown / 27_000.0 / 1e3, "kB", 2, Told);
     let lines = (runs[1].0.dataset_bytes()? - runs[0].0.dataset_bytes()?) as f64;

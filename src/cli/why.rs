@@ -214,6 +214,7 @@ impl Found {
             format!(", commit {}{dirty}", commit.get(..12).unwrap_or(commit))
         });
         line("assay", format!("{}{commit}", plan.environment.assay_version));
+        plan.moves().into_iter().for_each(|moved| line("", moved));
         let trace = answer.trace_id.as_ref().map_or_else(String::new, |id| format!(", trace {id}"));
         line("asked", format!("{}{trace}", answer.at.format("%Y-%m-%d %H:%M:%S UTC")));
     }
@@ -228,7 +229,7 @@ impl Found {
             "rebuilt": self.rebuilt.json(),
             "model": plan.model, "sampling": plan.arm.sampling, "digest_tokens": plan.arm.digest_tokens,
             "profile": plan.experiment.profile, "pipeline": plan.pipeline, "dataset": plan.dataset,
-            "environment": plan.environment,
+            "environment": plan.environment, "resumed_in": plan.resumed_in,
         })
     }
 }

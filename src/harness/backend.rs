@@ -113,15 +113,15 @@ pub struct Backend {
 pub struct Backends(BTreeMap<String, Backend>);
 
 impl Backends {
-    /// Starts or finds every model of `specs`.
+    /// Starts or finds every model of `specs`; a number is how many threads a server that is started here shall have.
     ///
     /// # Errors
     /// The first model that cannot be used; servers started before it are stopped.
-    pub async fn start(specs: &[&ModelSpec], launcher: &Launcher) -> Result<Self, BackendError> {
+    pub async fn start(specs: &[(&ModelSpec, Option<u32>)], launcher: &Launcher) -> Result<Self, BackendError> {
         let mut backends = BTreeMap::new();
-        for spec in specs {
+        for (spec, threads) in specs {
             if !backends.contains_key(&spec.name) {
-                backends.insert(spec.name.clone(), Backend::start(spec, launcher).await?);
+                backends.insert(spec.name.clone(), Backend::start(spec, *threads, launcher).await?);
             }
         }
         Ok(Self(backends))
@@ -175,10 +175,12 @@ impl Backend {
         self.server.as_ref().and_then(Server::pid)
     }
 
-    async fn start(spec: &ModelSpec, launcher: &Launcher) -> Result<Self, BackendError> {
+    async fn start(spec: &ModelSpec, threads: Option<u32>, launcher: &Launcher) -> Result<Self, BackendError> {
         match &spec.kind {
             Kind::Rules => Ok(Self { id: unknown(spec), client: None, server: None }),
-            Kind::Managed { file, sha256, context } => managed(spec, launcher, file, sha256, *context).await,
+            Kind::Managed { file, sha256, context } => {
+                managed(spec, launcher, (file, sha256), (*context, threads)).await
+            }
             Kind::External { url, fingerprint } => external(spec, url, fingerprint.as_deref()).await,
         }
     }
@@ -187,9 +189,8 @@ impl Backend {
 async fn managed(
     spec: &ModelSpec,
     launcher: &Launcher,
-    file: &str,
-    expected: &str,
-    context: u32,
+    (file, expected): (&str, &str),
+    (context, threads): (u32, Option<u32>),
 ) -> Result<Backend, BackendError> {
     let model = spec.name.clone();
     let path = launcher.models.join(file);
@@ -199,7 +200,8 @@ async fn managed(
     if !expected.eq_ignore_ascii_case(&actual) {
         return Err(BackendError::Hash { model, path, actual, expected: expected.to_owned() });
     }
-    let launch = launch(&spec.name, launcher, path.clone(), size, context);
+    let mut launch = launch(&spec.name, launcher, path.clone(), size, context);
+    launch.threads = threads.unwrap_or(launch.threads);
     let failed = |source| BackendError::Server { model: model.clone(), source: Box::new(source) };
     let (server, identity) = Server::start(&launch).await.map_err(failed)?;
     let mut id = identified(spec, &identity);

@@ -75,7 +75,7 @@ pub enum HarnessError {
     },
     /// A server does not say at the end who answered.
     #[error(
-        "model `{model}` answered every question, and its server no longer says who it is: {source}\n  hint: start it again and continue with `assay eval resume`; no question is asked again"
+        "model `{model}` answered every question, and its server no longer says who it is: {source}\n  hint: start it again and continue with `assay eval resume`; answers since it was last recognised are asked again, unless it was started here"
     )]
     Unrecognised {
         /// The model's name.

@@ -4,6 +4,8 @@
 //! What is written outlives this process, and the disk gets it while the next question is being answered: a killed
 //! harness asks nothing again but what was under way, a machine that loses its power at most one more answer.
 //!
+//! Beside answers there are lines that say of which answers the server has been recognised since.
+//!
 //! What stays in memory of an answer is where it stands; it is read again when it is scored. Where the store is a
 //! bucket, lines also go there, in numbered segments (`Segments`): another machine can then go on.
 
@@ -47,12 +49,13 @@ pub enum JournalError {
     },
 }
 
-/// Where an answer stands.
+/// Where an answer stands, and what is known of it.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     start: u64,
-    length: usize,
+    length: u32,
     finished: bool,
+    recognised: bool,
 }
 
 /// An open journal, locked against a second harness.
@@ -68,11 +71,14 @@ pub struct Journal {
     resumed: u32,
 }
 
-/// What a line says beside its answer.
+/// What a line says beside its answer, or in place of one.
 #[derive(Deserialize)]
 struct Beside {
     #[serde(default)]
     resumed: u32,
+    /// Answers above, by case and repeat, whose server was found to be the one that was planned.
+    #[serde(default)]
+    recognised: Vec<(String, u32)>,
 }
 
 impl Journal {
@@ -141,7 +147,7 @@ impl Journal {
     }
 
     fn look(&mut self, number: impl Fn(&str, u32) -> Option<usize>) -> Result<(), JournalError> {
-        let mut file = BufReader::new(&self.file);
+        let mut file = BufReader::new(self.file.try_clone().map_err(|source| self.io(source))?);
         let mut text = Vec::new();
         for line in 1.. {
             text.clear();
@@ -150,16 +156,32 @@ impl Journal {
                 break;
             }
             if !text.is_empty() {
-                let (answer, Beside { resumed }): (Answer, _) = (self.parsed(&text, line)?, self.parsed(&text, line)?);
-                self.resumed = self.resumed.max(resumed);
-                if let Some(entry) = number(&answer.case, answer.repeat).and_then(|at| self.entries.get_mut(at)) {
-                    *entry = Some(Entry { start: self.sound, length: text.len(), finished: answer.is_finished() });
-                }
+                self.read(&text, line, &number)?;
             }
             self.sound += length as u64;
         }
         let end = self.file.set_len(self.sound).and_then(|()| self.file.seek(SeekFrom::End(0)));
         end.map(|_| ()).map_err(|source| self.io(source))
+    }
+
+    fn read(
+        &mut self,
+        text: &[u8],
+        line: usize,
+        number: impl Fn(&str, u32) -> Option<usize>,
+    ) -> Result<(), JournalError> {
+        let Beside { resumed, recognised } = self.parsed(text, line)?;
+        self.resumed = self.resumed.max(resumed);
+        for at in recognised.iter().filter_map(|(case, repeat)| number(case, *repeat)) {
+            self.mark_recognised(at);
+        }
+        if recognised.is_empty() {
+            let answer: Answer = self.parsed(text, line)?;
+            if let Some(at) = number(&answer.case, answer.repeat) {
+                self.enter(at, text.len(), &answer);
+            }
+        }
+        Ok(())
     }
 
     fn parsed<T: DeserializeOwned>(&self, text: &[u8], line: usize) -> Result<T, JournalError> {
@@ -190,13 +212,19 @@ impl Journal {
         self.entries.iter().flatten().filter(|entry| entry.finished).count()
     }
 
+    /// Opens the questions again whose server was not recognised after it had answered them; gives how many they are.
+    pub fn doubt(&mut self) -> usize {
+        let entries = self.entries.iter_mut().flatten();
+        entries.filter(|entry| !entry.recognised).map(|entry| usize::from(std::mem::take(&mut entry.finished))).sum()
+    }
+
     /// The newest answer to a question.
     ///
     /// # Errors
     /// A journal that was changed meanwhile, or a failing disk.
     pub fn answer(&mut self, number: usize) -> Result<Option<Answer>, JournalError> {
         let Some(entry) = self.entries.get(number).copied().flatten() else { return Ok(None) };
-        let mut text = vec![0; entry.length];
+        let mut text = vec![0; entry.length as usize];
         let read = self.file.seek(SeekFrom::Start(entry.start)).and_then(|_| self.file.read_exact(&mut text));
         read.and_then(|()| self.file.seek(SeekFrom::End(0))).map_err(|source| self.io(source))?;
         self.parsed(&text, 0).map(Some)
@@ -209,17 +237,46 @@ impl Journal {
     /// A full or failing disk.
     pub fn append(&mut self, number: usize, answer: &Answer) -> Result<Vec<u8>, JournalError> {
         let line = line_of(answer, self.resumed);
-        let entry = Entry { start: self.sound, length: line.len() - 1, finished: answer.is_finished() };
-        if let Err(source) = self.file.write_all(&line) {
+        self.write(&line)?;
+        self.enter(number, line.len() - 1, answer);
+        self.sound += line.len() as u64;
+        Ok(line)
+    }
+
+    /// Appends that the server of these answers was recognised after it had given them. Gives the line.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub fn recognise(&mut self, answers: &[(usize, &Answer)]) -> Result<Vec<u8>, JournalError> {
+        let named: Vec<_> = answers.iter().map(|(_, answer)| (&answer.case, answer.repeat)).collect();
+        let mut line = serde_json::to_vec(&serde_json::json!({ "recognised": named })).unwrap_or_default();
+        line.push(b'\n');
+        self.write(&line)?;
+        self.sound += line.len() as u64;
+        answers.iter().for_each(|(number, _)| self.mark_recognised(*number));
+        Ok(line)
+    }
+
+    fn write(&mut self, line: &[u8]) -> Result<(), JournalError> {
+        self.file.write_all(line).map_err(|source| {
             // Whatever part was written would join the next line; if this fails too, open() repairs it.
             let _ = self.file.set_len(self.sound).and_then(|()| self.file.seek(SeekFrom::End(0)));
-            return Err(self.io(source));
-        }
-        self.sound += line.len() as u64;
+            self.io(source)
+        })
+    }
+
+    /// Notes an answer of so many bytes at the end of what is known.
+    fn enter(&mut self, number: usize, length: usize, answer: &Answer) {
         if let Some(place) = self.entries.get_mut(number) {
-            *place = Some(entry);
+            let length = u32::try_from(length).unwrap_or(u32::MAX);
+            *place = Some(Entry { start: self.sound, length, finished: answer.is_finished(), recognised: false });
         }
-        Ok(line)
+    }
+
+    fn mark_recognised(&mut self, number: usize) {
+        if let Some(Some(entry)) = self.entries.get_mut(number) {
+            entry.recognised = true;
+        }
     }
 }
 
@@ -282,102 +339,4 @@ fn line_of(answer: &Answer, resumed: u32) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use chrono::DateTime;
-
-    use super::*;
-    use crate::model::{Timings, Usage};
-    use crate::run::Asked;
-    use crate::verdict::Class;
-
-    fn answer(case: &str, class: Class) -> Answer {
-        Answer {
-            case: case.to_owned(),
-            repeat: 0,
-            at: DateTime::UNIX_EPOCH,
-            asked: Asked {
-                prompt: "t@1".to_owned(),
-                route: None,
-                rendered_hash: "sha256:0".to_owned(),
-                lines: 1,
-                templates: 1,
-                omitted_templates: 0,
-                omitted_lines: 0,
-                digest_tokens: 9,
-                redactions: 0,
-                decisive_ids: vec![],
-            },
-            class,
-            reason: None,
-            verdict: None,
-            usage: Usage::default(),
-            timings: Timings::default(),
-            latency_ms: 1.5,
-            attempts: 1,
-            trace_id: None,
-        }
-    }
-
-    /// Questions about `a`, `b` and `c`.
-    fn open(path: &Path) -> Result<Journal, JournalError> {
-        Journal::open(path, 3, |case, repeat| ["a", "b", "c"].iter().position(|known| *known == case && repeat == 0))
-    }
-
-    #[test]
-    fn a_cut_last_line_is_dropped_at_every_byte() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal.jsonl");
-        let mut journal = open(&path).unwrap();
-        journal.append(0, &answer("a", Class::Ok)).unwrap();
-        let first = std::fs::metadata(&path).unwrap().len() as usize;
-        journal.append(1, &answer("b", Class::Timeout)).unwrap();
-        drop(journal);
-        let whole = std::fs::read(&path).unwrap();
-        for cut in 0..=whole.len() {
-            std::fs::write(&path, &whole[..cut]).unwrap();
-            let mut journal = open(&path).unwrap();
-            assert_eq!(journal.finished(), usize::from(cut >= first) + usize::from(cut == whole.len()), "cut at {cut}");
-            journal.append(2, &answer("c", Class::Ok)).unwrap();
-            assert_eq!(journal.answer(2).unwrap().unwrap().case, "c");
-            drop(journal);
-            assert!(open(&path).unwrap().is_finished(2));
-        }
-    }
-
-    #[test]
-    fn a_journal_and_its_copy_get_what_they_lack() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal.jsonl");
-        let [a, b, c] =
-            [("a", Class::Ok), ("b", Class::InfraError), ("b", Class::Ok)].map(|(c, k)| line_of(&answer(c, k), 0));
-        // Here `a`, then `b` in vain and the beginning of a line; there `a` and `b`.
-        std::fs::write(&path, [&a[..], &b, b"{\"case\""].concat()).unwrap();
-        let copy = [&a[..], &c].concat();
-        let number = |case: &str, _| ["a", "b"].iter().position(|known| *known == case);
-        let (mut journal, lacking) = Journal::open_with(&path, &copy, 2, number).unwrap();
-        assert_eq!(lacking, b);
-        assert_eq!((journal.finished(), journal.answer(1).unwrap().unwrap().class), (2, Class::Ok));
-        drop(journal);
-        assert_eq!(std::fs::read(&path).unwrap(), [&a[..], &b, &c].concat());
-    }
-
-    #[test]
-    fn the_newest_answer_counts_and_damage_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal.jsonl");
-        let mut journal = open(&path).unwrap();
-        journal.append(0, &answer("a", Class::InfraError)).unwrap();
-        assert!(!journal.is_finished(0));
-        journal.append(0, &answer("a", Class::Ok)).unwrap();
-        assert!(matches!(open(&path), Err(JournalError::Locked { .. })));
-        drop(journal);
-        let mut journal = open(&path).unwrap();
-        assert_eq!(journal.answer(0).unwrap().unwrap().class, Class::Ok);
-        assert!(journal.answer(1).unwrap().is_none());
-        drop(journal);
-        let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, format!("{{broken\n{text}")).unwrap();
-        let error = open(&path).unwrap_err().to_string();
-        assert!(error.contains("journal.jsonl:1") && error.contains("asked again"), "{error}");
-    }
-}
+mod tests;

@@ -61,6 +61,7 @@ pub(super) fn plans(
             environment: environment.clone(),
             started,
             sample: false,
+            resumed_in: Vec::new(),
         })
     };
     experiment.arms.iter().map(plan).collect()

@@ -1,23 +1,27 @@
-//! Which questions are asked, in which order, how many at once; and the asking of one.
+//! The asking of one question, which is prepared while the one before it is answered.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use opentelemetry::Context;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, Span};
 
 use super::error::HarnessError;
 use super::spans;
-use crate::analyze::{Ask, Respondent};
+use crate::analyze::{self, Ask, Respondent};
 use crate::digest::Budget;
 use crate::experiment::Profile;
 use crate::golden::Case;
 use crate::installation::{Installation, Shelf};
 use crate::llama::{Client, Patient, Retry};
 use crate::run::{Answer, Plan};
-use crate::stream::Window;
 use crate::telemetry::{meters, trace_id};
+
+/// How long the question before has to leave: what is prepared at the same moment would hold it up.
+const HEAD_START: Duration = Duration::from_millis(5);
 
 /// One question of one arm.
 #[derive(Debug, Clone, Copy)]
@@ -37,124 +41,124 @@ impl Question {
     }
 }
 
-/// Questions that wait for one another; lanes do not wait for each other.
-#[derive(Debug)]
-struct Lane {
-    waiting: VecDeque<Question>,
-    width: usize,
-    busy: usize,
+/// A question's turn with its server; the next one has it when this is dropped. Absent if none will come.
+pub(super) type Turn = Option<OwnedSemaphorePermit>;
+
+/// What all questions of a session are asked with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asker<'a> {
+    pub(super) installation: &'a Installation,
+    pub(super) shelf: &'a Shelf,
+    pub(super) patience: Duration,
 }
 
-/// The open questions of a session, in the order in which they are asked.
-#[derive(Debug)]
-pub(super) struct Lanes(Vec<Lane>);
+/// A question's arm: its plan, the span of its run, the server of its model.
+#[derive(Debug, Clone)]
+pub(super) struct Arm<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) span: &'a Span,
+    pub(super) client: Option<Client>,
+}
 
-impl Lanes {
-    /// Sorts questions that come case by case. In the reproducible profile they form one lane, one at a time, all arms
-    /// interleaved, so that a drifting machine hits all alike. In the throughput profile each model has a lane as wide
-    /// as its slots, arm by arm: neighbours then share a prompt, and its prefix is reused.
-    pub(super) fn new(questions: Vec<Question>, plans: &[Plan]) -> Self {
-        let throughput = plans.iter().any(|plan| plan.experiment.profile == Profile::Throughput);
-        if !throughput {
-            return Self(vec![Lane { waiting: questions.into(), width: 1, busy: 0 }]);
+impl Asker<'_> {
+    /// Prepares a question and asks it when its turn has come, again while the surroundings fail and patience lasts, in a
+    /// trace of its own that leads to its run. The turn is given back with the answer: it ends when that is written down.
+    pub(super) async fn ask(
+        self,
+        arm: Arm<'_>,
+        question: Question,
+        turns: Arc<Semaphore>,
+    ) -> (Turn, Result<Answer, HarnessError>) {
+        let mut coming = pin!(turns.acquire_owned());
+        let here = tokio::time::timeout(HEAD_START, &mut coming).await;
+        let turn = async {
+            match here {
+                Ok(turn) => turn.ok(),
+                Err(_) => coming.await.ok(),
+            }
+        };
+        match self.shelf.case(question.case) {
+            Err(problem) => (turn.await, Err(problem.into())),
+            Ok(case) => {
+                let span = spans::case(arm.plan, &case.id, question.repeat, arm.span);
+                self.ask_about(arm, case, question.repeat, turn).instrument(span).await
+            }
         }
-        let mut by_model: BTreeMap<&str, Lane> = BTreeMap::new();
-        for question in questions {
-            let plan = &plans[question.arm];
-            let width = plan.model.slots.unwrap_or(1).max(1) as usize;
-            let lane = by_model.entry(&plan.arm.model);
-            lane.or_insert_with(|| Lane { waiting: VecDeque::new(), width, busy: 0 }).waiting.push_back(question);
-        }
-        let mut lanes: Vec<Lane> = by_model.into_values().collect();
-        for lane in &mut lanes {
-            lane.waiting.make_contiguous().sort_by_key(|question| (question.repeat, question.arm));
-        }
-        Self(lanes)
     }
 
-    /// The next question that may be asked now, with the number of its lane.
-    pub(super) fn next(&mut self) -> Option<(usize, Question)> {
-        let mut lanes = self.0.iter_mut().enumerate();
-        lanes.find_map(|(number, lane)| {
-            let free = lane.busy < lane.width;
-            let question = if free { lane.waiting.pop_front()? } else { return None };
-            lane.busy += 1;
-            Some((number, question))
-        })
+    async fn ask_about(
+        self,
+        arm: Arm<'_>,
+        case: Case,
+        repeat: u32,
+        turn: impl Future<Output = Turn>,
+    ) -> (Turn, Result<Answer, HarnessError>) {
+        let plan = arm.plan;
+        let (turn, answered) = self.answer(arm, case, repeat, turn).await;
+        let answer = answered.map(|(case, answer, call)| {
+            spans::answered(&Span::current(), &answer);
+            let ontology = self.installation.pipeline.prompts.ontologies().get(&plan.pipeline.ontology);
+            spans::scored(plan, &case, &answer, ontology, call);
+            answer
+        });
+        (turn, answer)
     }
 
-    /// A question of this lane was answered.
-    pub(super) fn answered(&mut self, lane: usize) {
-        self.0[lane].busy -= 1;
-    }
+    /// The answer, and the model call that it came from.
+    async fn answer(
+        self,
+        Arm { plan, client, .. }: Arm<'_>,
+        mut case: Case,
+        repeat: u32,
+        turn: impl Future<Output = Turn>,
+    ) -> (Turn, Result<(Case, Answer, Option<Context>), HarnessError>) {
+        let pipeline = &self.installation.pipeline;
+        let ask = limits(plan);
+        let (span, clock) = (analyze::span(), Instant::now());
+        let window = std::mem::take(&mut case.window);
+        let prepared = span.in_scope(|| pipeline.prepare(window, &plan.arm.choice, ask.budget));
+        let preparing = clock.elapsed();
+        let turn = turn.await;
 
-    /// A question of this lane is to be asked again, after all others.
-    pub(super) fn again(&mut self, lane: usize, question: Question) {
-        self.0[lane].waiting.push_back(question);
+        let retry = Retry { budget: self.patience, seed: seed(plan, &case.id, repeat), ..Retry::default() };
+        let patient = client.as_ref().map(|client| Patient::new(client, retry));
+        let respondent = patient.as_ref().map_or(Respondent::Rules, Respondent::Model);
+        // `at` is for people. Durations come from the monotonic clock, so that a wall clock that jumps changes none.
+        let (at, clock) = (Utc::now(), Instant::now());
+        let asked = async { pipeline.ask(prepared?, &plan.arm.choice, &respondent, &ask).await };
+        let analysis = match asked.instrument(span).await {
+            Ok(analysis) => analysis,
+            Err(reason) => return (turn, Err(HarnessError::Arm { arm: plan.arm.name.clone(), reason })),
+        };
+        let lost = patient.as_ref().map_or(Duration::ZERO, Patient::lost);
+        let latency = preparing + clock.elapsed().saturating_sub(lost);
+        meters().answered(&analysis, &plan.arm.model);
+        let answer = Answer {
+            case: case.id.clone(),
+            repeat,
+            at,
+            asked: analysis.prepared.asked(&case.target.decisive),
+            class: analysis.outcome.class,
+            reason: analysis.outcome.reason,
+            verdict: analysis.outcome.verdict,
+            usage: analysis.usage,
+            timings: analysis.timings,
+            latency_ms: latency.as_secs_f64() * 1e3,
+            attempts: patient.as_ref().map_or(0, Patient::attempts),
+            trace_id: trace_id(),
+        };
+        (turn, Ok((case, answer, patient.as_ref().and_then(Patient::call).cloned())))
     }
 }
 
-/// Asks one question, again while the surroundings fail and `patience` lasts, in a trace of its own that leads to `run`.
-pub(super) async fn ask(
-    installation: &Installation,
-    shelf: &Shelf,
-    client: Option<Client>,
-    patience: Duration,
-    plan: &Plan,
-    question: Question,
-    run: &Span,
-) -> Result<Answer, HarnessError> {
-    let mut case = shelf.case(question.case)?;
-    let window = std::mem::take(&mut case.window);
-    let traced = async {
-        let asked = answer(installation, client, patience, plan, (&case, window, question.repeat));
-        let (answer, call) = asked.await?;
-        spans::answered(&Span::current(), &answer);
-        let ontology = installation.pipeline.prompts.ontologies().get(&plan.pipeline.ontology);
-        spans::scored(plan, &case, &answer, ontology, call);
-        Ok(answer)
-    };
-    traced.instrument(spans::case(plan, &case.id, question.repeat, run)).await
-}
-
-/// The answer, and the model call that it came from.
-async fn answer(
-    installation: &Installation,
-    client: Option<Client>,
-    patience: Duration,
-    plan: &Plan,
-    (case, window, repeat): (&Case, Window, u32),
-) -> Result<(Answer, Option<Context>), HarnessError> {
-    let retry = Retry { budget: patience, seed: seed(plan, &case.id, repeat), ..Retry::default() };
-    let patient = client.as_ref().map(|client| Patient::new(client, retry));
-    let respondent = patient.as_ref().map_or(Respondent::Rules, Respondent::Model);
-    let ask = Ask {
+fn limits(plan: &Plan) -> Ask {
+    Ask {
         budget: Budget { tokens: plan.arm.digest_tokens, bytes_per_token: plan.model.spec.bytes_per_token },
         sampling: plan.arm.sampling,
         cache_prompt: plan.experiment.profile == Profile::Throughput,
         timeout: Duration::from_secs_f64(plan.experiment.timeout_s),
         context_tokens: plan.model.context_tokens,
-    };
-    // `at` is for people. Durations come from the monotonic clock, so that a wall clock that jumps changes none.
-    let (at, clock) = (Utc::now(), Instant::now());
-    let analysis = installation.pipeline.analyze(window, &plan.arm.choice, &respondent, &ask).await;
-    let analysis = analysis.map_err(|reason| HarnessError::Arm { arm: plan.arm.name.clone(), reason })?;
-    meters().answered(&analysis, &plan.arm.model);
-    let answer = Answer {
-        case: case.id.clone(),
-        repeat,
-        at,
-        asked: analysis.prepared.asked(&case.target.decisive),
-        class: analysis.outcome.class,
-        reason: analysis.outcome.reason,
-        verdict: analysis.outcome.verdict,
-        usage: analysis.usage,
-        timings: analysis.timings,
-        latency_ms: clock.elapsed().as_secs_f64() * 1e3,
-        attempts: patient.as_ref().map_or(0, Patient::attempts),
-        trace_id: trace_id(),
-    };
-    Ok((answer, patient.as_ref().and_then(Patient::call).cloned()))
+    }
 }
 
 /// Jitter that differs between questions and not between two executions.

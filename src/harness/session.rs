@@ -1,6 +1,6 @@
 //! A session: the arms of one experiment, run together and resumed together.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,26 +11,28 @@ use tokio::time::MissedTickBehavior;
 use tracing::{Instrument, Span};
 
 use super::backend::{Backend, Backends, Launcher};
-use super::backup::Backup;
+use super::environment::environment;
 use super::error::{GIVE_UP_AFTER, HarnessError};
-use super::journal::{Journal, Syncing};
+use super::lanes::Lanes;
 use super::meter::{Cost, Meter};
 use super::plan;
 use super::publish::{Outcome, publish};
-use super::questions::{Lanes, Question, ask};
+use super::questions::{Arm, Asker};
 use super::sentry::Sentry;
 use super::spans;
+use super::state::RunState;
 use crate::experiment::{Experiment, ModelSpec};
-use crate::golden::Manifest;
 use crate::installation::{Installation, Shelf};
 use crate::llama::{Retry, retry};
 use crate::ontology::Ontology;
-use crate::run::{Answer, PipelineId, Plan};
+use crate::run::{Answer, Plan};
 use crate::store::Store;
 use crate::verdict::Class;
 
 /// How often managed servers are looked after.
 const WATCH: Duration = Duration::from_secs(1);
+/// How long a server has to say who it is when the session is ended early.
+const LAST_LOOK: Duration = Duration::from_secs(2);
 
 /// An answer that just arrived, for a progress display.
 #[derive(Debug, Clone, Copy)]
@@ -51,19 +53,6 @@ pub trait Observer {
     fn planned(&mut self, plans: &[Plan], done: &[usize], total: usize);
     /// An answer is on disk.
     fn arrived(&mut self, arrival: &Arrival<'_>);
-}
-
-/// One arm in progress.
-#[derive(Debug)]
-pub struct RunState {
-    /// What was planned.
-    pub plan: Plan,
-    journal: Journal,
-    sync: Syncing,
-    /// Where the store is a bucket.
-    backup: Option<Backup>,
-    resumed: u32,
-    cost: Cost,
 }
 
 /// A session in progress.
@@ -91,6 +80,7 @@ impl<'i> Session<'i> {
         let shelf = installation.shelf(&experiment.dataset)?;
         plan::check(installation, experiment, &shelf)?;
         let specs = specs(installation, experiment)?;
+        let specs: Vec<_> = specs.into_iter().map(|spec| (spec, None)).collect();
         let backends = Backends::start(&specs, launcher).await?;
         let mut started = plan::unused_moment(store, Utc::now()).await?;
         let mut plans = plan::plans(installation, experiment, &shelf.manifest, &backends, started)?;
@@ -125,11 +115,20 @@ impl<'i> Session<'i> {
         for plan in plans {
             runs.push(RunState::open(store, &shelf, plan, true).await?);
         }
-        let specs: Vec<&ModelSpec> = runs.iter().map(|run| &run.plan.model.spec).collect();
+        let specs: Vec<_> = runs.iter().map(|run| (&run.plan.model.spec, run.plan.model.threads)).collect();
         let backends = Backends::start(&specs, launcher).await?;
-        runs.iter().try_for_each(|run| unchanged(installation, &shelf.manifest, &backends, &run.plan))?;
+        runs.iter().try_for_each(|run| run.unchanged(installation, &shelf.manifest, &backends))?;
+        let here = environment(&installation.root);
+        for run in &mut runs {
+            run.go_on_in(store, &here).await?;
+        }
         let (shelf, patience) = (Arc::new(shelf), launcher.patience);
         Ok(Self { installation, store, shelf, backends, runs, patience })
+    }
+
+    /// Answers of a server found elsewhere that are asked for again: it was not recognised after it had given them.
+    pub fn doubted(&self) -> usize {
+        self.runs.iter().map(|run| run.doubted).sum()
     }
 
     /// Asks every question that has no answer yet, then scores and publishes. Stops early, with everything safe, when
@@ -143,7 +142,13 @@ impl<'i> Session<'i> {
         interrupt: impl Future<Output = ()>,
     ) -> Result<Vec<Outcome>, HarnessError> {
         let span = self.runs.first().map_or_else(Span::none, |run| spans::experiment(&run.plan));
-        let asked = self.ask_all(observer, interrupt).instrument(span).await;
+        let mut sentry = Sentry::default();
+        let mut asked = self.ask_all(observer, interrupt, &mut sentry).instrument(span).await;
+        if asked.is_err()
+            && let Err(swapped) = self.last_look(&mut sentry).await
+        {
+            asked = Err(swapped);
+        }
         let backends = std::mem::take(&mut self.backends);
         backends.stop().await;
         let mut written = Ok(());
@@ -176,32 +181,31 @@ impl<'i> Session<'i> {
         &mut self,
         observer: &mut dyn Observer,
         interrupt: impl Future<Output = ()>,
+        sentry: &mut Sentry,
     ) -> Result<(), HarnessError> {
-        let total = self.shelf.ids().len() * self.repeats() as usize;
+        let repeats = self.runs.iter().map(|run| run.plan.experiment.repeats).max().unwrap_or(1);
+        let total = self.shelf.ids().len() * repeats as usize;
         let plans: Vec<Plan> = self.runs.iter().map(|run| run.plan.clone()).collect();
         let spans: Vec<Span> = plans.iter().map(spans::run).collect();
         let mut done: Vec<usize> = self.runs.iter().map(|run| run.journal.finished()).collect();
         observer.planned(&plans, &done, total);
-        let mut lanes = Lanes::new(self.open_questions(), &plans);
+        let mut lanes = Lanes::new(&plans, self.shelf.ids().len());
         let (mut interrupt, mut watch) = (std::pin::pin!(interrupt), tokio::time::interval(WATCH));
         watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failures: BTreeMap<String, u32> = BTreeMap::new();
-        let mut sentry = Sentry::default();
         let shelf = Arc::clone(&self.shelf);
+        let asker = Asker { installation: self.installation, shelf: &shelf, patience: self.patience };
         let mut asked = FuturesUnordered::new();
-        let (installation, patience) = (self.installation, self.patience);
         let pid = |backends: &Backends, model: &str| backends.get(model).and_then(Backend::pid);
         let mut meter = Meter::start(plans.iter().map(|plan| (&*plan.arm.model, pid(&self.backends, &plan.arm.model))));
         loop {
-            while let Some((lane, question)) = lanes.next() {
+            while let Some((lane, question, turns)) = lanes.next(|question| self.runs[question.arm].is_open(question)) {
                 let (plan, span) = (&plans[question.arm], &spans[question.arm]);
                 let client = self.backends.get(&plan.arm.model).and_then(|backend| backend.client.clone());
-                let shelf = &*shelf;
-                asked.push(async move {
-                    (lane, question, ask(installation, shelf, client, patience, plan, question, span).await)
-                });
+                let arm = Arm { plan, span, client };
+                asked.push(async move { (lane, question, asker.ask(arm, question, turns).await) });
             }
-            let (lane, question, answer) = tokio::select! {
+            let (lane, question, (turn, answer)) = tokio::select! {
                 next = asked.next() => match next {
                     Some(next) => next,
                     None => break,
@@ -224,17 +228,33 @@ impl<'i> Session<'i> {
             let model = &plans[arm].arm.model;
             sentry.note(model, arm, number, &answer);
             if !answer.is_finished() {
-                self.recognise(model, false, &mut sentry).await?;
+                self.recognise(model, false, sentry).await?;
             }
             if self.weigh(model, &answer, &mut failures).await? {
                 lanes.again(lane, question);
             }
             for model in sentry.due(false) {
-                self.recognise(&model, false, &mut sentry).await?;
+                self.recognise(&model, false, sentry).await?;
             }
+            // The answer is written down and its server still the one it was: now the next question may be asked.
+            drop(turn);
         }
         for model in sentry.due(true) {
-            self.recognise(&model, true, &mut sentry).await?;
+            self.recognise(&model, true, sentry).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks the servers once more who they are before a session ends early, so that few answers stay in doubt.
+    ///
+    /// # Errors
+    /// A server that was swapped, and nothing else.
+    async fn last_look(&mut self, sentry: &mut Sentry) -> Result<(), HarnessError> {
+        for model in sentry.due(true) {
+            let look = tokio::time::timeout(LAST_LOOK, self.recognise(&model, false, sentry)).await;
+            if let Ok(Err(swapped @ HarnessError::Swapped { .. })) = look {
+                return Err(swapped);
+            }
         }
         Ok(())
     }
@@ -261,6 +281,12 @@ impl<'i> Session<'i> {
         };
         let doubtful = sentry.settle(model);
         if found == planned {
+            for (arm, run) in self.runs.iter_mut().enumerate() {
+                run.recognised(
+                    doubtful.iter().filter(|(of, ..)| *of == arm).map(|(_, number, answer)| (*number, answer)),
+                )
+                .await?;
+            }
             return Ok(());
         }
         let doubts = doubtful.len();
@@ -278,22 +304,6 @@ impl<'i> Session<'i> {
             arm: plan.arm.name.clone(),
             reason: format!("there is no ontology {version}"),
         })
-    }
-
-    fn repeats(&self) -> u32 {
-        self.runs.iter().map(|run| run.plan.experiment.repeats).max().unwrap_or(1)
-    }
-
-    /// Questions without an answer, case by case over all arms.
-    fn open_questions(&self) -> Vec<Question> {
-        let mut questions = Vec::new();
-        for repeat in 0..self.repeats() {
-            for case in 0..self.shelf.ids().len() {
-                let asked = (0..self.runs.len()).map(|arm| Question { arm, case, repeat });
-                questions.extend(asked.filter(|question| self.runs[question.arm].is_open(*question)));
-            }
-        }
-        questions
     }
 
     /// Revives a dead server, and gives up where failures do not end; whether it revived one.
@@ -317,52 +327,6 @@ impl<'i> Session<'i> {
     }
 }
 
-impl RunState {
-    async fn open(store: &Store, shelf: &Shelf, plan: Plan, again: bool) -> Result<Self, HarnessError> {
-        let cases: HashMap<&str, usize> = shelf.ids().zip(0..).collect();
-        let repeats = plan.experiment.repeats;
-        let number = |case: &str, repeat: u32| {
-            let question = Question { arm: 0, case: *cases.get(case)?, repeat };
-            (repeat < repeats).then(|| question.number(repeats))
-        };
-        let (path, questions) = (store.folder(&plan.id).join("journal.jsonl"), cases.len() * repeats as usize);
-        let (mut journal, backup) = match store.segments(&plan.id).await? {
-            None => (Journal::open(&path, questions, number)?, None),
-            Some((segments, lines)) => {
-                let (journal, lacking) = Journal::open_with(&path, &lines, questions, number)?;
-                (journal, Some(Backup::new(segments, lacking)))
-            }
-        };
-        // Whoever held the lock until now may have finished it.
-        store.unpublished(&plan.id).await?;
-        let resumed = if again { journal.resume() } else { 0 };
-        Ok(Self { plan, journal, sync: Syncing::default(), backup, resumed, cost: Cost::default() })
-    }
-
-    /// Writes an answer down, once the one before is on disk; some at a time go into the bucket.
-    async fn append(&mut self, number: usize, answer: &Answer) -> Result<(), HarnessError> {
-        self.sync.end(&self.journal).await?;
-        let line = self.journal.append(number, answer)?;
-        self.sync = Syncing::start(&self.journal)?;
-        match &mut self.backup {
-            Some(backup) => backup.take(&line).await,
-            None => Ok(()),
-        }
-    }
-
-    async fn flush(&mut self) -> Result<(), HarnessError> {
-        match &mut self.backup {
-            Some(backup) => backup.flush().await,
-            None => Ok(()),
-        }
-    }
-
-    fn is_open(&self, question: Question) -> bool {
-        let repeats = self.plan.experiment.repeats;
-        question.repeat < repeats && !self.journal.is_finished(question.number(repeats))
-    }
-}
-
 fn specs<'a>(installation: &'a Installation, experiment: &Experiment) -> Result<Vec<&'a ModelSpec>, HarnessError> {
     let mut seen = BTreeSet::new();
     let mut specs = Vec::new();
@@ -374,26 +338,4 @@ fn specs<'a>(installation: &'a Installation, experiment: &Experiment) -> Result<
         }
     }
     Ok(specs)
-}
-
-fn unchanged(
-    installation: &Installation,
-    dataset: &Manifest,
-    backends: &Backends,
-    plan: &Plan,
-) -> Result<(), HarnessError> {
-    let same = |field, planned: String, found: String| {
-        let id = plan.id.clone();
-        let wanted = "resumed";
-        if planned == found { Ok(()) } else { Err(HarnessError::Changed { id, wanted, field, planned, found }) }
-    };
-    same("dataset.sha256", plan.dataset.sha256.clone(), plan::identify(dataset).sha256)?;
-    let found = plan::pipeline(installation, dataset, &plan.arm)?;
-    let show = |id: &PipelineId| serde_json::to_string(id).unwrap_or_default();
-    same("pipeline", show(&plan.pipeline), show(&found))?;
-    let Some(backend) = backends.get(&plan.arm.model) else { return Ok(()) };
-    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
-    same("model.gguf_sha256", text(&plan.model.gguf_sha256), text(&backend.id.gguf_sha256))?;
-    same("model.build_info", text(&plan.model.build_info), text(&backend.id.build_info))?;
-    same("model.fingerprint", text(&plan.model.fingerprint), text(&backend.id.fingerprint))
 }

@@ -1,9 +1,10 @@
-//! A server that is asked again when the surroundings failed, that knows how often it was asked and in which span, and
-//! may be watched.
+//! A server that is asked again when the surroundings failed, that knows how often it was asked, what that took and in
+//! which span, and may be watched.
 
 use std::fmt;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use opentelemetry::Context;
 
@@ -21,6 +22,8 @@ pub struct Patient<'a> {
     client: &'a Client,
     policy: Retry,
     attempts: AtomicU32,
+    /// Nanoseconds.
+    lost: AtomicU64,
     call: OnceLock<Context>,
     watcher: Option<Watcher<'a>>,
 }
@@ -34,7 +37,8 @@ impl fmt::Debug for Patient<'_> {
 impl<'a> Patient<'a> {
     /// Asks `client` under `policy`.
     pub fn new(client: &'a Client, policy: Retry) -> Self {
-        Self { client, policy, attempts: AtomicU32::new(0), call: OnceLock::new(), watcher: None }
+        let (attempts, lost) = (AtomicU32::new(0), AtomicU64::new(0));
+        Self { client, policy, attempts, lost, call: OnceLock::new(), watcher: None }
     }
 
     /// The same, and `watcher` is told how each attempt comes along.
@@ -48,9 +52,31 @@ impl<'a> Patient<'a> {
         self.attempts.load(Ordering::Relaxed)
     }
 
+    /// Time that went into attempts after which another one was made, and into the pauses between them.
+    pub fn lost(&self) -> Duration {
+        Duration::from_nanos(self.lost.load(Ordering::Relaxed))
+    }
+
     /// The span of the model call, if there was one that is recorded: what is found out about the answer belongs there.
     pub fn call(&self) -> Option<&Context> {
         self.call.get()
+    }
+
+    /// Makes attempts until one counts.
+    async fn persist<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, ModelError>
+    where
+        F: Future<Output = Result<T, ModelError>>,
+    {
+        let mut last = Instant::now();
+        let again = |number| {
+            let before = std::mem::replace(&mut last, Instant::now());
+            if number > 1 {
+                let lost = u64::try_from((last - before).as_nanos()).unwrap_or(u64::MAX);
+                self.lost.fetch_add(lost, Ordering::Relaxed);
+            }
+            attempt()
+        };
+        retry(&self.policy, tokio::time::sleep, again).await
     }
 
     async fn attempt(&self, question: &Question) -> Result<Reply, ModelError> {
@@ -67,11 +93,11 @@ impl Model for Patient<'_> {
         if let Some(call) = here() {
             self.call.get_or_init(|| call);
         }
-        retry(&self.policy, tokio::time::sleep, |_| self.attempt(question)).await
+        self.persist(|| self.attempt(question)).await
     }
 
     async fn count_tokens(&self, system: &str, user: &str) -> Result<u32, ModelError> {
-        retry(&self.policy, tokio::time::sleep, |_| self.client.count_tokens(system, user)).await
+        self.persist(|| self.client.count_tokens(system, user)).await
     }
 
     fn endpoint(&self) -> Option<&Endpoint> {

@@ -92,7 +92,8 @@ const FACTS: [Fact; 24] = [
     ("host", |run| {
         let environment = &run.record.plan.environment;
         let cpu = environment.cpu.as_deref().unwrap_or("CPU unknown");
-        vec![format!("{cpu}, {} CPUs", environment.cpus), environment.os.clone()]
+        let here = vec![format!("{cpu}, {} CPUs", environment.cpus), environment.os.clone()];
+        here.into_iter().chain(run.record.plan.moves()).collect()
     }),
     ("started", |run| vec![run.record.plan.started.format("%F %T UTC").to_string()]),
     ("finished", |run| {

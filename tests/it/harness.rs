@@ -9,6 +9,7 @@ mod gates;
 mod history;
 mod identity;
 mod report;
+mod resumed;
 mod runs;
 mod servers;
 mod surroundings;

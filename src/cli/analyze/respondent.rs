@@ -70,7 +70,7 @@ impl Chosen {
             profile: Profile::Reproducible,
             patience: Duration::ZERO,
         };
-        let started = Backends::start(&[&self.spec], &launcher).await;
+        let started = Backends::start(&[(&self.spec, None)], &launcher).await;
         if started.is_err() && managed {
             // The error names the server's log.
             let _ = logs.keep();

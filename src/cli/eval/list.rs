@@ -97,6 +97,7 @@ pub(super) async fn show(store: &Store, reference: &str, by: Option<Subsets>, js
         n => format!(", resumed {n} times"),
     };
     println!("{started} to {finished}{resumed}");
+    plan.moves().iter().for_each(|moved| println!("{moved}: its times are not of one machine"));
     if let Some(cost) = cost(&run.record) {
         println!("cost: {cost}");
     }
@@ -134,6 +135,7 @@ pub(super) async fn compare(
         return Ok(());
     }
     println!("{}", conclusions(&format!("{}\n\n{comparison}.", rows(&comparison))));
+    comparison.notes.iter().for_each(|note| println!("\nnote: {note}"));
     println!("\n{NOTE}");
     Ok(())
 }

@@ -46,6 +46,7 @@ pub(super) async fn session(store: &Store, outcomes: &[Outcome], json: bool) -> 
     println!("{}\n", table::of_metric(&runs, experiment.primary));
     for comparison in &comparisons {
         println!("• {}.", conclusions(&comparison.to_string()));
+        comparison.notes.iter().for_each(|note| println!("  note: {note}"));
     }
     footer(store, &runs);
     Ok(())

@@ -98,6 +98,12 @@ pub(super) async fn resume(root: &Path, args: &Resume) -> Result<()> {
     let launcher = launcher(&installation, &store, &plans[0].experiment, args.patience)?;
     eprintln!("resuming {} runs of {}", plans.len(), plans[0].experiment.name);
     let session = Session::resume(&installation, &store, plans, &launcher).await?;
+    if session.doubted() > 0 {
+        eprintln!(
+            "asking {} questions again: their server was not recognised since it answered them",
+            session.doubted()
+        );
+    }
     finish(session, &store, args.json).await
 }
 

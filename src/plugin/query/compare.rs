@@ -133,7 +133,8 @@ async fn answer(ask: Ask) -> Result<Vec<Frame>, QueryError> {
     if ask.alert {
         return Ok(vec![for_alert(&comparison.rows)]);
     }
-    let mut frame = frame(&comparison);
+    let mut frame =
+        comparison.notes.iter().fold(frame(&comparison), |frame, note| frame.notice(Severity::Warning, note.as_str()));
     if declared != Some(metric) {
         let text = format!("`{metric}` is not the declared primary metric: read this as exploratory");
         frame = frame.notice(Severity::Warning, text);

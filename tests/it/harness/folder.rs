@@ -86,12 +86,13 @@ impl Folder {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// Lines of all journals.
+    /// Answers in all journals.
     pub(super) fn journaled(&self) -> Vec<Value> {
         let runs = std::fs::read_dir(self.path("store/runs")).into_iter().flatten().flatten();
         let texts = runs.filter_map(|run| std::fs::read_to_string(run.path().join("journal.jsonl")).ok());
         texts
-            .flat_map(|text| text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect::<Vec<_>>())
+            .flat_map(|text| text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect::<Vec<Value>>())
+            .filter(|line| line["case"].is_string())
             .collect()
     }
 
