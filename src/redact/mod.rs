@@ -29,8 +29,9 @@ use crate::stream::{Entry, Window};
 /// Version of the rules; part of what makes two runs comparable, raised whenever an output could change.
 pub const VERSION: &str = "1";
 
-/// Entries that a thread takes at a time; a smaller window is not worth a second thread.
-const PART: usize = 512;
+/// Entries that a thread takes at a time. For a smaller window a second one would cost more than it saves wherever a model
+/// keeps the cores busy: it has to be let in first.
+const PART: usize = 1 << 14;
 
 /// What a replaced text was; its name stands in the replacement. In order of precedence where two overlap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
