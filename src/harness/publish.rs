@@ -55,13 +55,13 @@ pub(super) async fn publish(
             table.push(graded(&case, answer, ontology));
         }
     }
-    // What encodes the rows is gone before what the figures are made of is there.
-    let (table, answers) = (table.finish(), journal.finished());
-    let tally = store.tally(&plan.id, &table, answers)?;
+    // What encodes the rows is gone before what figures are made of is there, and the rows before the figures are.
+    let (results_sha256, tally) = store.put_table(&plan.id, table.finish(), journal.finished()).await?;
     let mut record = Summary::of(&tally, plan.experiment.seed).into_record(plan, Utc::now(), resumed);
     drop(tally);
     cost.enter(&mut record);
-    store.publish(&mut record, table).await?;
+    record.results_sha256 = results_sha256;
+    store.publish(&record).await?;
     meters().finished(&record);
     Ok(Outcome::Published(Box::new(record)))
 }

@@ -128,7 +128,7 @@ pub fn kappa(
     seed: u64,
 ) -> Result<Option<Estimate>, StatsError> {
     let mut sorted = ratings.to_vec();
-    sorted.sort_by_key(|rating| (rating.cluster, rating.truth, rating.predicted));
+    sorted.sort_unstable_by_key(|rating| (rating.cluster, rating.truth, rating.predicted));
     let clusters: Vec<&[Rating<'_>]> = sorted.chunk_by(|x, y| x.cluster == y.cluster).collect();
     let matrix = |drawn: &[usize]| -> Result<Confusion, StatsError> {
         let mut matrix = Confusion::new(labels);

@@ -52,7 +52,7 @@ impl Clustered {
         let mut rows: Vec<_> = values.into_iter().collect();
         rows.iter().try_for_each(|row| check(row.0, row.1, scale))?;
         // Sums of floating-point numbers depend on their order; a run's cases arrive in any.
-        rows.sort_by(|x, y| x.0.cmp(y.0).then(x.1.total_cmp(&y.1)));
+        rows.sort_unstable_by(|x, y| x.0.cmp(y.0).then(x.1.total_cmp(&y.1)));
         let parts = rows
             .chunk_by(|x, y| x.0 == y.0)
             .map(|cases| Part { sum: cases.iter().map(|case| case.1).sum(), weight: cases.len() as f64 })
@@ -76,7 +76,7 @@ impl Clustered {
                 return Err(StatsError::OutsideUnit { cluster: cluster.to_owned(), value: above / below });
             }
         }
-        rows.sort_by(|x, y| x.0.cmp(y.0).then(x.1.total_cmp(&y.1)).then(x.2.total_cmp(&y.2)));
+        rows.sort_unstable_by(|x, y| x.0.cmp(y.0).then(x.1.total_cmp(&y.1)).then(x.2.total_cmp(&y.2)));
         let parts = rows
             .chunk_by(|x, y| x.0 == y.0)
             .map(|cases| Part {

@@ -1,5 +1,6 @@
 //! How a run comes into the store: its plan first, its record last and once.
 
+use bytes::Bytes;
 use object_store::path::Path as Key;
 use object_store::{Error, ObjectStoreExt};
 
@@ -37,30 +38,43 @@ impl Store {
     /// A run that was published already, or a failing storage; the run is then still unpublished and can be finished
     /// again.
     pub async fn commit(&self, run: &mut Run) -> Result<(), StoreError> {
-        self.publish(&mut run.record, table::encode(&run.results)).await
+        let table = table::encode(&run.results);
+        run.record.results_sha256 =
+            self.put_results(&run.record.plan.id, self.encoded(&run.record.plan.id, table)?).await?;
+        self.publish(&run.record).await
     }
 
-    /// What the figures of a run are made of, read from the table that is about to be published with so many rows.
+    /// The first half of [`Store::commit`], of so many rows that were turned into a table as they came. Gives the hash of
+    /// the results and what the figures are made of; the table is gone then.
     ///
     /// # Errors
-    /// Rows that could not be turned into a table, or more than are read of one.
-    pub fn tally(&self, id: &str, table: &TableFile, rows: usize) -> Result<Tally, StoreError> {
-        let decoded = table.0.clone().and_then(|bytes| table::decode::tally(bytes, rows));
-        decoded.map_err(|reason| self.damaged(&key(id, RESULTS), reason))
+    /// As [`Store::commit`], and more rows than are read of one run.
+    pub async fn put_table(&self, id: &str, table: TableFile, rows: usize) -> Result<(String, Tally), StoreError> {
+        let bytes = self.encoded(id, table)?;
+        let tally =
+            table::decode::tally(bytes.clone(), rows).map_err(|reason| self.damaged(&key(id, RESULTS), reason))?;
+        Ok((self.put_results(id, bytes).await?, tally))
     }
 
-    /// [`Store::commit`] of rows that were turned into a table as they came.
+    /// The other half: the record that commits a run whose results are there.
     ///
     /// # Errors
     /// As [`Store::commit`].
-    pub async fn publish(&self, record: &mut RunRecord, table: TableFile) -> Result<(), StoreError> {
-        let id = record.plan.id.clone();
-        let table = table.0.map_err(|reason| self.damaged(&key(&id, RESULTS), reason))?;
-        record.results_sha256 = hash::sha256(&table);
-        self.unpublished(&id).await?;
-        self.put(&key(&id, RESULTS), table).await?;
+    pub async fn publish(&self, record: &RunRecord) -> Result<(), StoreError> {
+        let id = &record.plan.id;
         // Of two that got here at once, one makes the record.
-        if self.create_once(&key(&id, "run.json"), to_json(record)).await? { Ok(()) } else { Err(self.published(&id)) }
+        if self.create_once(&key(id, "run.json"), to_json(record)).await? { Ok(()) } else { Err(self.published(id)) }
+    }
+
+    fn encoded(&self, id: &str, table: TableFile) -> Result<Bytes, StoreError> {
+        table.0.map_err(|reason| self.damaged(&key(id, RESULTS), reason))
+    }
+
+    async fn put_results(&self, id: &str, bytes: Bytes) -> Result<String, StoreError> {
+        let sha256 = hash::sha256(&bytes);
+        self.unpublished(id).await?;
+        self.put(&key(id, RESULTS), bytes).await?;
+        Ok(sha256)
     }
 
     /// Refuses a run that was published.
@@ -86,7 +100,7 @@ impl Store {
     /// If the storage fails; the run is then in one of its two states.
     pub async fn recommit(&self, run: &mut Run) -> Result<(), StoreError> {
         let id = run.record.plan.id.clone();
-        let table = table::encode(&run.results).0.map_err(|reason| self.damaged(&key(&id, RESULTS), reason))?;
+        let table = self.encoded(&id, table::encode(&run.results))?;
         run.record.results_sha256 = hash::sha256(&table);
         // What an interrupted one left under this name may be the only copy of what the record names.
         if let (Some(stored), Some(bytes)) = (self.record(&id).await?, self.get(&key(&id, NEXT_RESULTS)).await?)

@@ -19,8 +19,8 @@ use crate::run::CaseResult;
 use crate::score::Metric;
 use crate::verdict::Verdict;
 
-/// Rows that are turned into columns at a time, and into compressed pages: a whole number of the writer's own batches, so
-/// that the same rows give the same bytes whoever writes them. Larger pages would wait for their end in memory.
+/// Rows that are turned into columns at a time: a whole number of the writer's own batches, so that the same rows give
+/// the same bytes whoever writes them. Two of these make a row group, since what encodes one is in memory until its end.
 const ROWS: usize = 1024;
 
 /// A table on its way into memory: rows go in, compressed pages are what stays of them.
@@ -40,7 +40,7 @@ impl Default for Table {
     fn default() -> Self {
         let properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)
-            .set_data_page_row_count_limit(ROWS)
+            .set_max_row_group_row_count(Some(2 * ROWS))
             .build();
         let writer =
             |batch: RecordBatch| ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).map_err(reason);
