@@ -1,8 +1,9 @@
-//! What the adapters that speak HTTP share: how a client is set up, and the secrets that it carries.
+//! What the adapters that speak HTTP share: how a client is set up, the secrets that it carries, and why it failed.
 //!
 //! TLS is rustls with the cryptography of ring, installed here once for the whole process. No client follows a proxy
 //! or a redirect: log text and credentials go to the configured address or nowhere.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Once;
 
@@ -15,6 +16,12 @@ pub(crate) fn install_tls() {
         // An error means that somebody installed another provider before, which does as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
+}
+
+/// An error with the causes behind it, which libraries leave out of their own words.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
 }
 
 /// Sets up a client that checks certificates against those of the system, unless it is told others.

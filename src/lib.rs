@@ -6,6 +6,7 @@
 
 // --- domain: pure; no I/O, clock, environment or runtime ---
 pub mod hash;
+mod threads;
 pub mod problem;
 pub mod semconv;
 pub mod stream;

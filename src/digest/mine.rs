@@ -14,8 +14,8 @@ use super::lines::{self, Lines};
 use super::record::{Record, Records};
 use super::scan::{Scanner, Shape, Token};
 use super::templates::{Template, Templates};
-use super::threads;
 use crate::stream::Window;
+use crate::threads;
 
 /// Records per chunk.
 const CHUNK: usize = 1 << 15;

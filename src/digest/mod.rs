@@ -23,7 +23,6 @@ mod select;
 mod shape;
 mod shorten;
 mod templates;
-mod threads;
 mod values;
 
 use std::collections::BTreeMap;

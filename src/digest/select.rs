@@ -9,8 +9,8 @@ use super::mine::{HashedMap, Mined};
 use super::record::Records;
 use super::scan;
 use super::templates::Template;
-use super::threads;
 use crate::stream::Window;
+use crate::threads;
 
 /// Bytes of a line that are searched for words of failure.
 const SEARCHED: usize = 2048;

@@ -1,10 +1,10 @@
 //! Every way a llama-server fails, turned into what the caller can do about it. The only place that decides.
 
-use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::http::with_causes;
 use crate::model::ModelError;
 
 use super::wire::{ErrorBody, WireError};
@@ -108,14 +108,7 @@ pub(super) fn infra(url: &str, reason: impl AsRef<str>) -> ModelError {
 
 /// A connection or protocol error, with the causes that reqwest hides behind it and without the address.
 pub(super) fn transport(url: &str, error: reqwest::Error) -> ModelError {
-    let error = error.without_url();
-    let mut reason = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        reason = format!("{reason}: {inner}");
-        cause = inner.source();
-    }
-    infra(url, reason)
+    infra(url, with_causes(&error.without_url()))
 }
 
 /// Classifies an answer whose status is not 200.

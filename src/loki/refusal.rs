@@ -2,10 +2,10 @@
 //!
 //! Loki explains itself in plain text; this is the only place that reads those texts. Log text is left out.
 
-use std::error::Error;
 use std::time::Duration;
 
 use super::error::{LokiError, Place};
+use crate::http::with_causes;
 use crate::problem::excerpt;
 
 /// Longest explanation of a server that is passed on, in characters.
@@ -61,13 +61,7 @@ impl Asked<'_> {
     /// A connection or protocol error, with the causes that reqwest hides behind it and without the address.
     pub(super) fn transport(&self, error: reqwest::Error) -> LokiError {
         let is_decode = error.is_decode();
-        let error = error.without_url();
-        let mut reason = error.to_string();
-        let mut cause = error.source();
-        while let Some(inner) = cause {
-            reason = format!("{reason}: {inner}");
-            cause = inner.source();
-        }
+        let reason = with_causes(&error.without_url());
         if is_decode {
             self.not_loki(reason)
         } else {

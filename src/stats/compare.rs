@@ -12,8 +12,8 @@ use super::power::minimum_detectable_effect;
 use super::resample::{Resampled, replicates_for};
 pub use super::signflip::Permutation;
 use super::signflip::two_sided;
-use super::threads;
 use super::{ALPHA, Direction, FEWEST_CLUSTERS, Scale, StatsError, check};
+use crate::threads;
 
 /// Patterns drawn where there are too many to visit: the p-value 0.05 then has a standard error of 0.002.
 const FLIPS: usize = 9_999;
@@ -121,11 +121,11 @@ pub fn compare(pairs: &[Pair<'_>], plan: &Plan) -> Result<Comparison, StatsError
 /// # Errors
 /// Of each question as of [`compare`].
 pub fn compare_each(questions: &[(Vec<Pair<'_>>, Plan)]) -> Vec<Result<Comparison, StatsError>> {
-    let paired = threads::map(questions.len(), |at| Paired::new(&questions[at].0, &questions[at].1));
+    let paired = threads::on_two(questions.len(), |at| Paired::new(&questions[at].0, &questions[at].1));
     let asked: Vec<(&Paired, &Plan)> =
         paired.iter().zip(questions).filter_map(|(paired, (_, plan))| Some((paired.as_ref().ok()?, plan))).collect();
     let intervals = intervals(&asked, ALPHA / 2.0);
-    let tests = threads::map(asked.len(), |at| asked[at].0.test(asked[at].1));
+    let tests = threads::on_two(asked.len(), |at| asked[at].0.test(asked[at].1));
     let compared = asked.iter().zip(intervals).zip(tests);
     let mut compared = compared.map(|(((paired, plan), interval), test)| paired.compared(interval, test, plan));
     let answer = |paired: &Result<Paired, StatsError>| match paired {

@@ -20,7 +20,6 @@
 
 mod special;
 mod exact;
-mod threads;
 mod resample;
 mod inversion;
 mod signflip;

@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use super::FEWEST_CLUSTERS;
 use super::cluster::{Part, total};
 use super::special::{normal_cdf, normal_quantile, student_quantile};
-use super::threads;
+use crate::threads;
 
 /// What a generator is for; the same seed gives unrelated draws for different purposes.
 #[derive(Clone, Copy)]
@@ -154,7 +154,7 @@ impl<'p> Columns<'p> {
         let lanes: Vec<Lanes> = self.0.chunks(LANES).map(|columns| interleaved(columns, n)).collect();
         let each = (STRETCH / n.max(1)).clamp(1, replicates.max(1));
         let stretch = |at: usize| sums_of(&lanes, n, at * each..((at + 1) * each).min(replicates), seed);
-        threads::map(replicates.div_ceil(each), stretch).into_iter().flatten().collect()
+        threads::on_two(replicates.div_ceil(each), stretch).into_iter().flatten().collect()
     }
 }
 
@@ -214,7 +214,7 @@ fn ratios_of(all: &[&[Part]], replicates: usize, seed: u64) -> Vec<Resampled> {
         let all = total(parts);
         Resampled::new(all.sum / all.weight, parts.len(), drawn.filter(|value| value.is_finite()).collect())
     };
-    threads::map(all.len(), resampled)
+    threads::on_two(all.len(), resampled)
 }
 
 /// How far each replicate of the ratio of sums lies from it, in the replicate's own standard errors; in ascending order.

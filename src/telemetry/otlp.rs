@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::fmt::Write as _;
 
 use opentelemetry_otlp::tonic_types::metadata::MetadataMap;
 use opentelemetry_otlp::{
@@ -12,7 +11,7 @@ use reqwest::header::HeaderMap;
 
 use super::target::{Destination, Protocol, Target, TargetError};
 use super::tls::Tls;
-use crate::http::plain_builder;
+use crate::http::{plain_builder, with_causes};
 
 /// Sends spans.
 pub(super) fn spans(target: &Target, to: &Destination) -> Result<SpanExporter, TargetError> {
@@ -73,11 +72,5 @@ fn headers(target: &Target) -> HashMap<String, String> {
 }
 
 fn refused(to: &Destination, error: &dyn Error) -> TargetError {
-    let mut reason = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let _ = write!(reason, ": {next}");
-        cause = next.source();
-    }
-    TargetError::Exporter { url: to.url.clone(), reason }
+    TargetError::Exporter { url: to.url.clone(), reason: with_causes(error) }
 }

@@ -1,11 +1,11 @@
-//! Work in pieces, on as many threads as there are. What comes out does not depend on who did what.
+//! Work in pieces on several threads. What comes out does not depend on who did what.
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 /// Makes `count` things, each from its number alone, and returns them in order; each thread has tools of its own.
-pub(super) fn map<W: Default, T: Send>(
+pub(crate) fn map<W: Default, T: Send>(
     count: usize,
     threads: usize,
     make: impl Fn(usize, &mut W) -> T + Sync,
@@ -28,6 +28,11 @@ pub(super) fn map<W: Default, T: Send>(
     made.into_iter().map(|(_, thing)| thing).collect()
 }
 
+/// The same on two threads, for what needs no tools.
+pub(crate) fn on_two<T: Send>(count: usize, make: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    map(count, 2, |at, (): &mut ()| make(at))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,6 +42,7 @@ mod tests {
         for (count, threads) in [(0, 1), (1, 4), (2, 2), (100, 3)] {
             let made = map(count, threads, |at, (): &mut ()| at * at);
             assert_eq!(made, (0..count).map(|at| at * at).collect::<Vec<_>>());
+            assert_eq!(made, on_two(count, |at| at * at));
         }
     }
 }
